@@ -1,0 +1,210 @@
+"""Options of the command; what each subcommand does stands in a file of its own."""
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+import mmfeat
+
+class Language(str, Enum):
+    """Languages of texts."""
+
+    en = "en"
+    zh = "zh"
+
+
+class AnyLanguage(str, Enum):
+    """Languages of texts, or the one that the texts look like."""
+
+    auto = "auto"
+    en = "en"
+    zh = "zh"
+
+
+class Fusion(str, Enum):
+    """Fusions to choose from."""
+
+    cca = "cca"
+    pls = "pls"
+    learned = "learned"
+
+
+class Data(str, Enum):
+    """Data sets with a training, a validation and a test split."""
+
+    flickr8k = "flickr8k"
+    scenes = "scenes"
+
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find pictures by sentences and sentences by pictures.",
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors; no progress bars.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Weights = Annotated[Optional[Path], typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True)]
+Network = Annotated[str, typer.Option(help="torchvision network that the weights belong to.")]
+ImageColumn = Annotated[str, typer.Option(help="Column that names the picture.")]
+TextColumn = Annotated[str, typer.Option(help="Column that holds the sentence.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False):
+    if version:
+        print(f"mmfeat {mmfeat.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the table and the pictures.")] = Path("demo"),
+    language: Annotated[Language, typer.Option(help="Language of the captions.")] = Language.en,
+    n_samples: Annotated[int, typer.Option(min=50, help="Number of rendered scenes.")] = 2000,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Compare CCA, PLS and a learned projection on rendered scenes; nothing is downloaded."""
+    from ._demo import run_demo
+
+    _report(run_demo(out, language.value, n_samples, seed, force=force, quiet=quiet or as_json), as_json, quiet)
+
+
+@app.command()
+def bench(
+    data: Annotated[Data, typer.Option(help="Data set.")],
+    root: Annotated[Optional[Path], typer.Option(help="Folder of the data set.", exists=True)] = None,
+    language: Annotated[Language, typer.Option(help="Language of the captions.")] = Language.en,
+    weights: Weights = None,
+    network: Network = "mobilenet_v2",
+    out: Annotated[Optional[Path], typer.Option(help="Folder for NAME.json and NAME.md.")] = None,
+    n_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the learned projection.")] = 3,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Compare the fusions on a data set: settings chosen on its validation split, one number from its test split."""
+    from ._bench import run_bench
+
+    result = run_bench(
+        data.value,
+        root,
+        language.value,
+        weights,
+        network,
+        out,
+        n_seeds=n_seeds,
+        seed=seed,
+        force=force,
+        quiet=quiet or as_json,
+    )
+    _report(result, as_json, quiet)
+
+
+@app.command()
+def fit(
+    pairs: Annotated[Path, typer.Option(help="CSV with a column of pictures and one of sentences.")],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
+    out: Annotated[Path, typer.Option(help="Model file to write.")],
+    language: Annotated[AnyLanguage, typer.Option(help="Language of the sentences.")] = AnyLanguage.auto,
+    fusion: Annotated[Fusion, typer.Option(help="How the two views are joined.")] = Fusion.cca,
+    weights: Weights = None,
+    network: Network = "mobilenet_v2",
+    image_column: ImageColumn = "image_id",
+    text_column: TextColumn = "caption",
+    group: Annotated[bool, typer.Option("--group", help="Several rows of one picture are its captions.")] = False,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Learn from pictures with sentences; without --weights the pictures are described by colour and gradients."""
+    from ._fit import run_fit
+
+    result = run_fit(
+        pairs,
+        images,
+        out,
+        language=language.value,
+        fusion=fusion.value,
+        weights=weights,
+        network=network,
+        image_column=image_column,
+        text_column=text_column,
+        group=group,
+        seed=seed,
+        force=force,
+        quiet=quiet or as_json,
+    )
+    _report(result, as_json, quiet)
+
+
+@app.command()
+def search(
+    model: Annotated[Path, typer.Option(help="Model file written by fit.")],
+    queries: Annotated[Path, typer.Option(help="CSV of sentences or of pictures.")],
+    gallery: Annotated[Path, typer.Option(help="CSV of the other kind.")],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Answers to each query.")] = 5,
+    truth: Annotated[Optional[Path], typer.Option(help="CSV of right pairs; prints the recall.")] = None,
+    image_column: ImageColumn = "image_id",
+    text_column: TextColumn = "caption",
+    id_column: Annotated[str, typer.Option(help="Column that names the sentence.")] = "text_id",
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Answer sentences by pictures or pictures by sentences; the columns tell which."""
+    from ._search import run_search
+
+    result = run_search(
+        model,
+        queries,
+        gallery,
+        images,
+        out,
+        k,
+        truth=truth,
+        columns=(image_column, text_column, id_column),
+        force=force,
+        quiet=quiet or as_json,
+    )
+    _report(result, as_json, quiet)
+
+
+def run(arguments=None):
+    """Run the command and return its exit code, bad input told in one line on standard error."""
+    _speak_utf8()
+    try:
+        app(arguments, prog_name="mmfeat")
+    except SystemExit as end:
+        return end.code or 0
+    except (ValueError, ImportError, FloatingPointError, OSError) as error:
+        print(f"mmfeat: {error}", file=sys.stderr)
+        return 1
+
+
+def _report(result, as_json, quiet):
+    if as_json:
+        print(json.dumps(result.record, ensure_ascii=False, indent=1))
+    elif not quiet:
+        print(result.text)
+
+
+def _speak_utf8():
+    # Chinese on a console or a pipe of another encoding should not end the command.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

@@ -1,0 +1,66 @@
+"""``mmfeat fit``: a model file from a table of pairs."""
+
+import time
+
+from ..datasets import load_pairs
+from ..retrieval import Retriever
+from ..utils._pairs import split_pairs
+from ._files import refuse_existing
+from ._models import save_model
+from ._report import Report
+from ._systems import guess_language, image_encoder, make_fusion, text_encoder
+
+# Components of the text side; a small table has fewer words than this and keeps what it has.
+_TEXT_COMPONENTS = 300
+
+
+def run_fit(
+    pairs, images, out, *, language, fusion, weights, network, image_column, text_column, group, seed, force, quiet
+):
+    """Fit a retriever on a table of pairs and write it to a file.
+
+    Parameters
+    ----------
+    pairs, images, out : path-like
+        Table, folder of the pictures, model file.
+    language : {"auto", "en", "zh"}
+    fusion : {"cca", "pls", "learned"}
+    weights : path-like or None
+        Weights of the network; None describes pictures by colour and gradients.
+    network : str
+    image_column, text_column : str
+    group : bool
+        Whether several rows may hold one picture.
+    seed : int
+    force, quiet : bool
+
+    Returns
+    -------
+    report : Report
+    """
+    refuse_existing(out, force)
+    table = load_pairs(pairs, images, image=image_column, text=text_column, group=group)
+    parts = split_pairs(table)
+    language = guess_language(parts.texts) if language == "auto" else language
+    start = time.perf_counter()
+    retriever = Retriever(
+        image_encoder(weights, network, verbose=not quiet),
+        text_encoder(language, _TEXT_COMPONENTS, seed),
+        make_fusion(fusion, seed, verbose=not quiet),
+    ).fit(table)
+    seconds = time.perf_counter() - start
+    save_model(retriever, out, force)
+    record = {
+        "model": str(out),
+        "images": len(parts.images),
+        "texts": len(parts.texts),
+        "language": language,
+        "fusion": fusion,
+        "image_features": "colour and gradients" if weights is None else network,
+        "seconds": seconds,
+    }
+    text = (
+        f"Learned from {record['images']} pictures and {record['texts']} sentences ({language}) in {seconds:.1f} s: "
+        f"{record['image_features']}, {fusion}. Written: {out}"
+    )
+    return Report(record, text)

@@ -1,0 +1,177 @@
+"""CSV tables as text: nothing is guessed to be a number, and no encoding is guessed without evidence."""
+
+import codecs
+import csv
+import io
+import re
+import unicodedata
+from pathlib import Path
+
+_WRITE_UTF8 = "Save the file as UTF-8, or name its encoding with `encoding`."
+
+
+def read_table(csv_path, *, encoding=None):
+    """Read a CSV file with every cell as text.
+
+    Parameters
+    ----------
+    csv_path : str or os.PathLike
+        File with a line of column names, comma-separated, quoted as in RFC 4180.
+    encoding : str or None, default=None
+        Encoding of the file, for instance "big5". None tells UTF-8 (with or without byte order mark) and GB18030 apart.
+
+    Returns
+    -------
+    table : pandas.DataFrame of str
+        Cells exactly as written: "007" and "NA" stay text, an empty cell is "". Names of columns lose surrounding
+        blanks. Row 0 is the first below the names; blank lines are no rows.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file cannot be decoded (with the position of the byte), is empty, has no rows, has equal or empty names of columns, or
+        a line is malformed (with its number).
+
+    Notes
+    -----
+    Bytes that are no UTF-8 are taken for GB18030 only if they decode and at least a third of the characters beyond
+    ASCII belong to GB 2312, as in Chinese text: nearly every Latin-1 or Shift-JIS file would otherwise be read as
+    Chinese characters without a word. The bytes of a very short GB18030 table may be valid UTF-8; they are taken for
+    GB18030 if they would else mix scripts within a word. Name the encoding of a table that holds only a character or
+    two of Chinese.
+
+    References
+    ----------
+    Shafranovich, Y. (2005). Common Format and MIME Type for Comma-Separated Values (CSV) Files. RFC 4180.
+
+    GB 18030-2022. Information technology - Chinese coded character set.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mmfeat.datasets import read_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "words.csv").write_bytes("text_id,caption\\n007,一只猫\\n".encode("gb18030"))
+    ...     read_table(Path(folder, "words.csv")).to_dict("records")
+    [{'text_id': '007', 'caption': '一只猫'}]
+    """
+    import pandas as pd
+
+    path = Path(csv_path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file '{path}'. Correct the path of the CSV table.")
+    header, rows = _parse(_decode(path.read_bytes(), path, encoding), path)
+    return pd.DataFrame(rows, columns=header, dtype=str)
+
+
+def require_columns(table, names, path):
+    """Say which column a table lacks, and which it has."""
+    for name in names:
+        if name not in table.columns:
+            raise ValueError(
+                f"'{path}' has no column '{name}'. Found: {', '.join(map(repr, table.columns))}. Name the right one."
+            )
+
+
+def first_few(items, limit=5):
+    """First items, joined by commas, and how many there are in all."""
+    shown = ", ".join(map(str, items[:limit]))
+    return shown if len(items) <= limit else f"{shown}, ... ({len(items)} in all)"
+
+
+def _decode(data, path, encoding):
+    if encoding is not None:
+        return _decode_as(data, path, encoding, f"Pass the encoding it was written in. Got encoding={encoding!r}.")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"'{path}' begins with the byte order mark of UTF-16. {_WRITE_UTF8}")
+    if data.startswith(codecs.BOM_UTF8):
+        return _decode_as(data, path, "utf-8", _WRITE_UTF8)[1:]
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return _decode_chinese(data, path)
+    return data.decode("gb18030") if _is_misread_chinese(text, data) else text
+
+
+def _decode_chinese(data, path):
+    text = _decode_as(data, path, "gb18030", f"It is no UTF-8 either. {_WRITE_UTF8}")
+    foreign = [character for character in text if ord(character) > 127]
+    if 3 * sum(map(_is_everyday_chinese, foreign)) < len(foreign):
+        position = next(i for i, byte in enumerate(data) if byte > 127)
+        raise ValueError(
+            f"'{path}' is no UTF-8 and, read as GB18030, no likely Chinese: it holds {''.join(foreign[:8])!r}, the first of them at "
+            f"byte {position}. {_WRITE_UTF8}"
+        )
+    return text
+
+
+def _is_misread_chinese(text, data):
+    """Whether valid UTF-8 is GB18030 by accident, as "一只猫", whose bytes also spell a Cyrillic, a Hebrew and a Latin letter."""
+    words = re.findall(r"[^\x00-\x7f]+", text)
+    # What these accidents have in common: two-byte codes alone, and words that mix scripts.
+    if not any(map(_mixes_scripts, words)) or max(map(max, words)) > "\u07ff":
+        return False
+    try:
+        return all(_is_everyday_chinese(character) for character in data.decode("gb18030") if ord(character) > 127)
+    except UnicodeDecodeError:
+        return False
+
+
+def _mixes_scripts(word):
+    return len({unicodedata.name(character, "").partition(" ")[0] for character in word}) > 1
+
+
+def _decode_as(data, path, encoding, cure):
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise _undecodable(path, error, cure) from error
+    except LookupError as error:
+        raise ValueError(
+            f"`encoding` must be the name of an encoding Python knows. Got {encoding!r} instead."
+        ) from error
+
+
+def _undecodable(path, error, cure):
+    byte = error.object[error.start]
+    return ValueError(
+        f"Could not decode '{path}' as {error.encoding}: byte {error.start} is 0x{byte:02X} ({error.reason}). {cure}"
+    )
+
+
+def _is_everyday_chinese(character):
+    # Four-byte codes have a form that does not arise by chance, so characters outside the two-byte part count as well.
+    try:
+        return len(character.encode("gb18030")) == 4 or bool(character.encode("gb2312"))
+    except UnicodeEncodeError:
+        return False
+
+
+def _parse(text, path):
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records = []
+    try:
+        for record in reader:
+            if record:
+                records.append((reader.line_num, record))
+    except csv.Error as error:
+        raise ValueError(
+            f"'{path}' is malformed at line {reader.line_num}: {error}. Mend the quotes of that line."
+        ) from error
+    if not records:
+        raise ValueError(f"'{path}' is empty. Expected a line of column names and at least one row.")
+    header = [name.strip() for name in records[0][1]]
+    if "" in header or len(set(header)) < len(header):
+        raise ValueError(f"'{path}' has empty or equal column names: {header}. Give every column a name of its own.")
+    for line, record in records[1:]:
+        if len(record) != len(header):
+            raise ValueError(
+                f"'{path}' is malformed at line {line}: {len(record)} cells where the header has {len(header)}. "
+                "Put cells that hold commas in quotes."
+            )
+    if len(records) == 1:
+        raise ValueError(f"'{path}' has no rows below the column names {header}. Expected at least one.")
+    return header, [record for _, record in records[1:]]

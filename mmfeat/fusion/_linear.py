@@ -1,0 +1,194 @@
+"""The base of the linear fusions: centre, rotate, weight."""
+
+from abc import abstractmethod
+
+import numpy as np
+from scipy import linalg, sparse
+from sklearn.utils.validation import check_is_fitted
+
+from ..utils._compat import _fit_context
+from ._base import TwoViewTransformer, resolve_n_components
+from ._moments import Moments, column_means, row_basis
+
+
+class LinearFusion(TwoViewTransformer):
+    """Fusion found from the means and the cross products of the two views alone.
+
+    A subclass turns cross products into rotations in ``_rotations``.
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Find the components.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            First view (images).
+        y : array-like or sparse matrix of shape (n_samples, n_targets)
+            Second view (texts), row by row beside the first; 1-D is one column.
+
+        Returns
+        -------
+        self : fusion
+
+        Raises
+        ------
+        ValueError
+            If the views differ in length, hold NaN, or have too few rows or columns for `n_components`.
+        """
+        X, y = self._check_views(X, y)
+        # A view with more columns than rows is solved in a basis of its rows: the same answer, from smaller matrices.
+        X_narrow, basis_x = _narrow(X)
+        y_narrow, basis_y = _narrow(y)
+        moments = Moments.of(X_narrow, y_narrow)
+        self._solve(moments, X.shape, y.shape)
+        self.moments_ = moments if basis_x is None and basis_y is None else None
+        if basis_x is not None:
+            self.x_mean_, self.x_rotations_ = column_means(X), basis_x @ self.x_rotations_
+        if basis_y is not None:
+            self.y_mean_, self.y_rotations_ = column_means(y), basis_y @ self.y_rotations_
+        self.x_rotations_, self.y_rotations_ = _fixed_signs(self.x_rotations_, self.y_rotations_)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Add rows to those seen so far; in the end it is the same as one `fit` on all of them.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like or sparse matrix of shape (n_samples, n_targets)
+
+        Returns
+        -------
+        self : fusion
+
+        Raises
+        ------
+        ValueError
+            If the columns differ from those seen before, or the previous ``fit`` kept no statistics.
+        """
+        X, y = self._check_views(X, y, reset=not hasattr(self, "x_rotations_"))
+        return self._fit_more(Moments.of(X, y))
+
+    def merge(self, other):
+        """Add the rows that another fusion was fitted on, as if one had seen them all.
+
+        Parameters
+        ----------
+        other : fusion of the same class
+            Fitted on rows of the same two views.
+
+        Returns
+        -------
+        self : fusion
+
+        Raises
+        ------
+        ValueError
+            If `other` is of another class, saw other columns, or either was fitted with ``fit`` on fewer rows than
+            columns and so kept no statistics.
+        """
+        check_is_fitted(self)
+        check_is_fitted(other)
+        if type(other) is not type(self):
+            raise ValueError(f"Expected a fitted {type(self).__name__} to merge. Got {type(other).__name__} instead.")
+        if other.moments_ is None:
+            raise ValueError(
+                "The other fusion was fitted on fewer rows than columns and kept no statistics. Fit it with `partial_fit`."
+            )
+        widths = (self.n_features_in_, self.n_targets_in_)
+        if (other.n_features_in_, other.n_targets_in_) != widths:
+            raise ValueError(
+                f"The other fusion saw views of {other.n_features_in_} and {other.n_targets_in_} columns, this one of "
+                f"{widths[0]} and {widths[1]}. Only parts of one data set can be merged."
+            )
+        return self._fit_more(other.moments_)
+
+    def _fit_more(self, moments):
+        """Add statistics to those of a previous fit and solve again."""
+        previous = getattr(self, "moments_", None)
+        if previous is None and hasattr(self, "x_rotations_"):
+            raise ValueError(
+                f"This {type(self).__name__} was fitted on fewer rows than columns and kept no statistics that more rows "
+                "could be added to. Start with `partial_fit` instead of `fit`."
+            )
+        moments = moments if previous is None else previous + moments
+        self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)))
+        self.moments_ = moments
+        self.x_rotations_, self.y_rotations_ = _fixed_signs(self.x_rotations_, self.y_rotations_)
+        return self
+
+    def _solve(self, moments, shape_x, shape_y):
+        n_components = resolve_n_components(self.n_components, min(*shape_x, *shape_y))
+        strengths, x_rotations, y_rotations = self._rotations(moments, shape_x[1], shape_y[1])
+        # Where the rank is lower than the number of components, the rest have no strength and stay zero.
+        self._strengths = _padded(strengths[None, :], n_components)[0]
+        self.x_rotations_, self.y_rotations_ = _padded(x_rotations, n_components), _padded(y_rotations, n_components)
+        self.x_mean_, self.y_mean_ = moments.mean_x, moments.mean_y
+        self.n_components_ = n_components
+
+    @abstractmethod
+    def _rotations(self, moments, n_features, n_targets):
+        """Return ``(strengths, x_rotations, y_rotations)`` of all components, strongest first."""
+
+    def _embed_x(self, X):
+        return _project(X, self.x_mean_, self.x_rotations_ * self._weights())
+
+    def _embed_y(self, y):
+        return _project(y, self.y_mean_, self.y_rotations_ * self._weights())
+
+    def _weights(self):
+        return 1.0
+
+
+def whitener(covariance, reg, n_features):
+    """Matrix ``W`` with ``W.T @ C @ W = I`` for the ridged covariance ``C = S + reg * trace(S) / n_features * I``.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n, n)
+        Covariance ``S`` of a view, possibly in a basis of its rows.
+    reg : float
+        Ridge as a share of the mean variance of a column, at least 0.
+    n_features : int
+        Number of columns of the view itself.
+
+    Returns
+    -------
+    whitener : ndarray of shape (n, rank)
+    """
+    ridge = reg * np.trace(covariance) / n_features
+    if ridge > 0:
+        factor = linalg.cholesky(covariance + ridge * np.eye(len(covariance)), lower=False)
+        return linalg.solve_triangular(factor, np.eye(len(factor)), lower=False)
+    values, vectors = linalg.eigh(covariance)
+    kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
+    return vectors[:, kept][:, ::-1] / np.sqrt(values[kept][::-1])
+
+
+def _narrow(view):
+    return row_basis(view, column_means(view)) if view.shape[0] < view.shape[1] else (view, None)
+
+
+def _project(view, mean, rotations):
+    rotations = rotations.astype(view.dtype)
+    if sparse.issparse(view):
+        return view @ rotations - mean.astype(view.dtype) @ rotations
+    return (view - mean.astype(view.dtype)) @ rotations
+
+
+def _padded(matrix, n_columns):
+    missing = n_columns - matrix.shape[1]
+    return matrix[:, :n_columns] if missing <= 0 else np.pad(matrix, ((0, 0), (0, missing)))
+
+
+def _fixed_signs(x_rotations, y_rotations):
+    """Make the largest coefficient of each component of the first view positive, so that a refit gives the same signs."""
+    if not x_rotations.size:
+        return x_rotations, y_rotations
+    largest = np.abs(x_rotations).argmax(axis=0)
+    signs = np.sign(x_rotations[largest, np.arange(x_rotations.shape[1])])
+    signs[signs == 0] = 1
+    return x_rotations * signs, y_rotations * signs

@@ -1,0 +1,168 @@
+"""Scorers for cross_validate and GridSearchCV over estimators that encode images and texts."""
+
+from numbers import Integral
+
+import numpy as np
+
+from ..utils._pairs import split_pairs
+from ._metrics import mean_average_precision, median_rank, ndcg, recall_at_k
+from ._ranks import match_groups, rank_embeddings
+
+_RECALLS = (1, 5, 10)
+_DIRECTIONS = ("i2t", "t2i")
+_METRICS = ("recall", "mean_recall", "neg_median_rank", "mean_average_precision", "ndcg")
+
+
+def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
+    """Rank the captions for each image and the images for each caption of a pairs table.
+
+    Parameters
+    ----------
+    estimator : Retriever, or a fitted search over one
+        Anything with ``encode_image`` and ``encode_text``; ``best_estimator_`` is used where there is one.
+    pairs : DataFrame or object ndarray of shape (n_images, 2)
+        One row per image; its text is a str or a list of str.
+    directions : tuple of {"i2t", "t2i"}, default=("i2t", "t2i")
+        Which rankings to make.
+
+    Returns
+    -------
+    ranks : dict of str to RelevantRanks
+        For ``"i2t"``, image queries over all captions as gallery; for ``"t2i"``, caption queries over all images.
+
+    Raises
+    ------
+    ValueError
+        If `pairs` is no pairs table.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from mmfeat.metrics import rank_pairs
+    >>> class Lengths:
+    ...     encode_image = staticmethod(lambda images: np.array([[1.0, image.mean()] for image in images]))
+    ...     encode_text = staticmethod(lambda texts: np.array([[1.0, len(text)] for text in texts]))
+    >>> pairs = pd.DataFrame({"image": [np.full((2, 2), 1), np.full((2, 2), 9)], "text": [["a", "ab"], ["abcdefghi"]]})
+    >>> rank_pairs(Lengths(), pairs)["t2i"].first
+    array([1, 1, 1])
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    parts = split_pairs(pairs, getattr(estimator, "image", "image"), getattr(estimator, "text", "text"))
+    images, texts = estimator.encode_image(parts.images), estimator.encode_text(parts.texts)
+    relevance = match_groups(np.arange(len(parts.images)), parts.groups)
+    ranks = {}
+    if "i2t" in directions:
+        ranks["i2t"] = rank_embeddings(images, texts, relevance)
+    if "t2i" in directions:
+        ranks["t2i"] = rank_embeddings(texts, images, relevance.T.tocsr())
+    return ranks
+
+
+def retrieval_scorer(estimator, pairs, y=None):
+    """Score both directions at once; pass it as ``scoring`` to :func:`sklearn.model_selection.cross_validate`.
+
+    Each image and each caption is encoded once.
+
+    Parameters
+    ----------
+    estimator : Retriever, or a fitted search over one
+    pairs : DataFrame or object ndarray of shape (n_images, 2)
+        At least 10 images.
+    y : object
+        Ignored.
+
+    Returns
+    -------
+    scores : dict of str to float
+        ``i2t_recall_at_1``, ``i2t_recall_at_5``, ``i2t_recall_at_10`` and the same for ``t2i``, in [0, 1];
+        ``mean_recall``, the mean of these six; ``i2t_neg_median_rank`` and ``t2i_neg_median_rank``, at most -1. Higher is
+        better for all. The gallery is all images, or all captions, of `pairs`.
+
+    Raises
+    ------
+    ValueError
+        If `pairs` is no pairs table or has fewer than 10 images.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_validate
+    >>> from mmfeat.datasets import make_scenes
+    >>> from mmfeat.fusion import CCA
+    >>> from mmfeat.image import ColorHistogram
+    >>> from mmfeat.metrics import retrieval_scorer
+    >>> from mmfeat.retrieval import Retriever
+    >>> from mmfeat.text import tfidf_lsa
+    >>> retriever = Retriever(ColorHistogram(), tfidf_lsa(16), CCA(8))
+    >>> scores = cross_validate(retriever, make_scenes(60, random_state=0), cv=3, scoring=retrieval_scorer)
+    >>> scores["test_t2i_recall_at_10"].shape
+    (3,)
+    """
+    rankings = rank_pairs(estimator, pairs)
+    recalls = {
+        f"{direction}_recall_at_{k}": recall_at_k(ranks, k=k) for direction, ranks in rankings.items() for k in _RECALLS
+    }
+    medians = {f"{direction}_neg_median_rank": -median_rank(ranks) for direction, ranks in rankings.items()}
+    return {**recalls, "mean_recall": float(np.mean(list(recalls.values()))), **medians}
+
+
+def make_retrieval_scorer(metric="recall", k=10, direction="mean"):
+    """Make a scorer that returns one number; pass it as ``scoring`` to ``GridSearchCV`` or ``cross_val_score``.
+
+    Parameters
+    ----------
+    metric : {"recall", "mean_recall", "neg_median_rank", "mean_average_precision", "ndcg"}, default="recall"
+        "mean_recall" is the mean of the recalls at 1, 5 and 10.
+    k : int, default=10
+        For "recall" and "ndcg"; the others have no use for it.
+    direction : {"i2t", "t2i", "mean"}, default="mean"
+        Image queries, caption queries, or the mean of the two.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, pairs, y=None)`` returns a float, higher is better. It can be pickled.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is none of these.
+
+    Examples
+    --------
+    >>> from mmfeat.metrics import make_retrieval_scorer
+    >>> make_retrieval_scorer("recall", k=5, direction="t2i")
+    make_retrieval_scorer('recall', k=5, direction='t2i')
+    """
+    if metric not in _METRICS:
+        raise ValueError(f"`metric` must be one of {list(_METRICS)}. Got {metric!r} instead.")
+    if direction not in (*_DIRECTIONS, "mean"):
+        raise ValueError(f"`direction` must be 'i2t', 't2i' or 'mean'. Got {direction!r} instead.")
+    if not isinstance(k, Integral) or k < 1:
+        raise ValueError(f"`k` must be an integer of at least 1. Got {k!r} instead.")
+    return _RetrievalScorer(metric, k, direction)
+
+
+class _RetrievalScorer:
+    """One metric in one direction; a class and no closure, so that worker processes can be sent it."""
+
+    def __init__(self, metric, k, direction):
+        self.metric, self.k, self.direction = metric, k, direction
+
+    def __call__(self, estimator, pairs, y=None):
+        directions = _DIRECTIONS if self.direction == "mean" else (self.direction,)
+        rankings = rank_pairs(estimator, pairs, directions=directions).values()
+        return float(np.mean([self._value(ranks) for ranks in rankings]))
+
+    def __repr__(self):
+        return f"make_retrieval_scorer({self.metric!r}, k={self.k}, direction={self.direction!r})"
+
+    def _value(self, ranks):
+        if self.metric == "recall":
+            return recall_at_k(ranks, k=self.k)
+        if self.metric == "ndcg":
+            return ndcg(ranks, k=self.k)
+        if self.metric == "mean_recall":
+            return np.mean([recall_at_k(ranks, k=k) for k in _RECALLS])
+        if self.metric == "neg_median_rank":
+            return -median_rank(ranks)
+        return mean_average_precision(ranks)

@@ -1,0 +1,186 @@
+"""The estimator that joins an image encoder, a text encoder and a fusion."""
+
+from inspect import signature
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from ..metrics import retrieval_scorer
+from ..utils._compat import HasMethods, StrOptions, _fit_context, _safe_indexing
+from ..utils._pairs import split_pairs
+from ..utils._validation import check_images, check_texts
+
+
+class Retriever(MetaEstimatorMixin, BaseEstimator):
+    """Pictures and sentences in one space: find the picture for a sentence and the sentence for a picture.
+
+    Both views stand side by side in one table, one row per image, so that scikit-learn's splitters keep them together:
+    ``cross_val_score``, ``cross_validate`` and ``GridSearchCV`` work as they are, and a grid reaches every step
+    (``fusion__reg``, ``image_encoder__hogfeatures__orientations``).
+
+    Parameters
+    ----------
+    image_encoder : transformer
+        From a sequence of images to a matrix, for example ``make_union(ColorHistogram(), HOGFeatures())``.
+    text_encoder : transformer
+        From a sequence of str to a matrix, for example ``tfidf_lsa(300)``.
+    fusion : fusion estimator or "passthrough"
+        With ``fit(X, y)``, ``transform(X)`` and ``transform_y(y)``, for example :class:`~mmfeat.fusion.CCA`.
+        "passthrough" compares the two encoders' outputs as they are, which must then have one width and one meaning.
+    image : str, default="image"
+        Name of the column of images when the pairs are a DataFrame.
+    text : str, default="text"
+        Name of the column of texts when the pairs are a DataFrame.
+
+    Attributes
+    ----------
+    image_encoder_, text_encoder_ : transformer
+        The fitted encoders.
+    fusion_ : fusion estimator or "passthrough"
+        The fitted fusion.
+
+    See Also
+    --------
+    mmfeat.retrieval.EmbeddingIndex : Searches a gallery of embeddings.
+    mmfeat.metrics.retrieval_scorer : All recalls at once, for ``cross_validate``.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_union
+    >>> from mmfeat.datasets import make_scenes
+    >>> from mmfeat.fusion import CCA
+    >>> from mmfeat.image import ColorHistogram, HOGFeatures
+    >>> from mmfeat.retrieval import EmbeddingIndex, Retriever
+    >>> from mmfeat.text import tfidf_lsa
+    >>> pairs = make_scenes(150, random_state=0)
+    >>> train, test = pairs[:100], pairs[100:]
+    >>> retriever = Retriever(make_union(ColorHistogram(), HOGFeatures()), tfidf_lsa(50), CCA(16)).fit(train)
+    >>> index = EmbeddingIndex(retriever.encode_image(test["image"]), ids=test.index)
+    >>> scores, image_ids = index.search(retriever.encode_text(["a red car"]), k=5)
+    >>> image_ids.shape
+    (1, 5)
+    """
+
+    _parameter_constraints = {
+        "image_encoder": [HasMethods(["fit", "transform"])],
+        "text_encoder": [HasMethods(["fit", "transform"])],
+        "fusion": [HasMethods(["fit", "transform", "transform_y"]), StrOptions({"passthrough"})],
+        "image": [str],
+        "text": [str],
+    }
+
+    def __init__(self, image_encoder, text_encoder, fusion, *, image="image", text="text"):
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.fusion = fusion
+        self.image = image
+        self.text = text
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, pairs, y=None):
+        """Fit both encoders, then the fusion on all pairs of an image and one of its captions.
+
+        Parameters
+        ----------
+        pairs : DataFrame of pandas or polars, or object ndarray of shape (n_images, 2)
+            One row per image; its text is a str or a list of str.
+        y : array-like of shape (n_images,) or (n_images, n_tags), default=None
+            Classes or tags of the images, handed as `labels` to a fusion whose ``fit`` names that parameter; ignored
+            otherwise.
+
+        Returns
+        -------
+        self : Retriever
+
+        Raises
+        ------
+        ValueError
+            If `pairs` is no pairs table: a list of two views, a missing column, an empty table, a missing caption, an
+            image in two rows.
+        """
+        parts = split_pairs(pairs, self.image, self.text)
+        self.image_encoder_, images = _fit_encoder(self.image_encoder, parts.images)
+        self.text_encoder_, texts = _fit_encoder(self.text_encoder, parts.texts)
+        if isinstance(self.fusion, str):
+            self.fusion_ = self.fusion
+            return self
+        wanted = signature(self.fusion.fit).parameters
+        optional = {}
+        if "groups" in wanted:
+            optional["groups"] = parts.groups
+        if "labels" in wanted and y is not None:
+            optional["labels"] = _labels_of_texts(y, parts)
+        self.fusion_ = clone(self.fusion).fit(_safe_indexing(images, parts.groups), texts, **optional)
+        return self
+
+    def encode_image(self, images):
+        """Embed pictures in the common space.
+
+        Parameters
+        ----------
+        images : sequence of str, os.PathLike, PIL.Image.Image, ndarray or bytes
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_images, n_components)
+        """
+        check_is_fitted(self)
+        features = self.image_encoder_.transform(check_images(images))
+        return features if isinstance(self.fusion_, str) else self.fusion_.transform(features)
+
+    def encode_text(self, texts):
+        """Embed sentences in the common space.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_texts, n_components)
+        """
+        check_is_fitted(self)
+        features = self.text_encoder_.transform(check_texts(texts))
+        return features if isinstance(self.fusion_, str) else self.fusion_.transform_y(features)
+
+    def score(self, pairs, y=None):
+        """Mean of recall@1, @5 and @10 over both directions, in [0, 1].
+
+        Parameters
+        ----------
+        pairs : DataFrame or object ndarray of shape (n_images, 2)
+            At least 10 images; all of them, or all their captions, are the gallery.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        score : float
+
+        Raises
+        ------
+        ValueError
+            If `pairs` is no pairs table or has fewer than 10 images.
+        """
+        return retrieval_scorer(self, pairs)["mean_recall"]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+
+def _fit_encoder(encoder, column):
+    encoder = clone(encoder)
+    if hasattr(encoder, "fit_transform"):
+        return encoder, encoder.fit_transform(column)
+    return encoder, encoder.fit(column).transform(column)
+
+
+def _labels_of_texts(y, parts):
+    y = np.asarray(y)
+    if len(y) != len(parts.images):
+        raise ValueError(f"y must have one row an image. Got {len(y)} rows for {len(parts.images)} images.")
+    return y[parts.groups]

@@ -1,0 +1,169 @@
+"""TF-IDF and latent semantic analysis, as a Pipeline."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.utils.validation import check_is_fitted
+
+from mmfeat.text._jieba import JiebaTokenizer
+from mmfeat.utils._compat import Interval, StrOptions, validate_params
+from mmfeat.utils._validation import check_texts
+
+
+class _CheckedTfidf(TfidfVectorizer):
+    """TfidfVectorizer whose errors name the row that is no text."""
+
+    def fit(self, raw_documents, y=None):
+        return super().fit(check_texts(raw_documents), y)
+
+    def fit_transform(self, raw_documents, y=None):
+        return super().fit_transform(check_texts(raw_documents), y)
+
+    def transform(self, raw_documents):
+        return super().transform(check_texts(raw_documents))
+
+
+class _InnerTfidf(_CheckedTfidf):
+    """The same, as a step before another: stays sparse when the pipeline is asked for data frames."""
+
+    def set_output(self, *, transform=None):
+        return self
+
+
+class _LSA(TruncatedSVD):
+    """TruncatedSVD that says what to do when the corpus is too small for it; columns are ``lsa0``, ``lsa1``..."""
+
+    def fit_transform(self, X, y=None):
+        bound = min(X.shape)
+        if self.n_components > bound:
+            raise ValueError(
+                f"`n_components` upper bound is {bound} for {X.shape[0]} texts with {X.shape[1]} terms. "
+                f"Got {self.n_components} instead. Reduce `n_components`, lower `min_df`, or pass `n_components=None` "
+                "to keep the TF-IDF matrix."
+            )
+        return super().fit_transform(X, y)
+
+    def get_feature_names_out(self, input_features=None):
+        check_is_fitted(self)
+        return np.array([f"lsa{column}" for column in range(len(self.components_))], dtype=object)
+
+
+@validate_params(
+    {
+        "n_components": [None, Interval(Integral, 1, None, closed="left")],
+        "language": [StrOptions({"en", "zh"})],
+        "ngram_range": [tuple],
+        "min_df": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="both")],
+        "sublinear_tf": ["boolean"],
+        "max_features": [None, Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def tfidf_lsa(
+    n_components=300,
+    *,
+    language="en",
+    ngram_range=(1, 2),
+    min_df=2,
+    sublinear_tf=True,
+    max_features=None,
+    random_state=None,
+):
+    """Make a pipeline from texts to TF-IDF vectors reduced by a truncated singular value decomposition.
+
+    Parameters
+    ----------
+    n_components : int or None, default=300
+        Columns of the result. None leaves out the decomposition: the result is the sparse TF-IDF matrix.
+    language : {"en", "zh"}, default="en"
+        How texts are cut. ``"en"``: runs of letters and digits in lower case, those of one letter too. ``"zh"``: words
+        found by :class:`JiebaTokenizer`, which also keeps English words and numbers.
+    ngram_range : tuple of (int, int), default=(1, 2)
+        Least and greatest number of neighbouring words that make a term.
+    min_df : int or float in [0, 1], default=2
+        Least number (or share) of texts that a term must occur in.
+    sublinear_tf : bool, default=True
+        Whether a term that occurs `c` times counts ``1 + log(c)``.
+    max_features : int or None, default=None
+        Keep only so many of the most frequent terms.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the randomised decomposition.
+
+    Returns
+    -------
+    pipeline : sklearn.pipeline.Pipeline
+        Not fitted, with the steps ``"tfidf"`` and, unless `n_components` is None, ``"svd"`` and ``"normalizer"``. Takes
+        a sequence of n str; gives an ndarray (n, `n_components`) or a CSR matrix (n, n_terms), float32, its rows of
+        length 1, or 0 for a text without a known term. `fit` and `transform` raise ValueError if a row is no str (the
+        message names it), `fit` also if there are fewer texts or terms than `n_components`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid.
+
+    See Also
+    --------
+    mmfeat.text.JiebaTokenizer : Cut Chinese sentences into words.
+
+    Notes
+    -----
+    The decomposition shortens texts of rare words more than others. Bringing its rows back to length 1 adds 1 to 4
+    points to the sum of the six recalls of a CCA on the validation images of Flickr8k.
+
+    The decomposition's own settings are reached as in any pipeline, for example ``set_params(svd__n_iter=2)``.
+
+    References
+    ----------
+    Deerwester, S., Dumais, S. T., Furnas, G. W., Landauer, T. K. and Harshman, R. (1990). Indexing by latent semantic
+    analysis. Journal of the American Society for Information Science 41(6).
+
+    Halko, N., Martinsson, P.-G. and Tropp, J. A. (2011). Finding structure with randomness: probabilistic algorithms
+    for constructing approximate matrix decompositions. SIAM Review 53(2), algorithms 4.4 and 5.1.
+
+    Examples
+    --------
+    >>> from mmfeat.text import tfidf_lsa
+    >>> texts = ["a red ball", "a red cube", "two cubes and a ball", "a ball"]
+    >>> encoder = tfidf_lsa(2, min_df=1, random_state=0).fit(texts)
+    >>> encoder.transform(["a cube"]).shape
+    (1, 2)
+    >>> list(tfidf_lsa(None).fit(texts).get_feature_names_out())
+    ['a', 'a ball', 'a red', 'ball', 'red']
+    """
+    # Chinese is lower-cased by the tokenizer, after the cut: the dictionary holds words such as T恤.
+    cut = (
+        {"token_pattern": r"(?u)\b\w+\b"}
+        if language == "en"
+        else {"tokenizer": JiebaTokenizer(), "token_pattern": None, "lowercase": False}
+    )
+    vectorizer = _CheckedTfidf if n_components is None else _InnerTfidf
+    tfidf = vectorizer(
+        ngram_range=ngram_range,
+        min_df=min_df,
+        sublinear_tf=sublinear_tf,
+        max_features=max_features,
+        dtype=np.float32,
+        **cut,
+    )
+    if n_components is None:
+        return Pipeline([("tfidf", tfidf)])
+    return Pipeline([("tfidf", tfidf), ("svd", _svd(n_components, random_state)), ("normalizer", Normalizer())])
+
+
+def _svd(n_components, random_state):
+    # 30,000 English captions of Flickr8k (23,907 terms, float32, 2 cores): seconds, share of the variance explained.
+    #                        300 columns        1000 columns
+    #   randomized, n_iter=2   1.9 s  .3295       8.7 s  .5189
+    #   randomized, n_iter=5   2.6 s  .3352      18.9 s  .5254
+    #   randomized, n_iter=7   3.5 s  .3360      17.7 s  .5264
+    #   n_iter=5 with QR       4.2 s  .3352      30.0 s  .5254
+    #   arpack (exact)         6.7 s  .3369        -
+    # The eigen-decomposition of a Gram matrix would need it dense, 2.3 GB. After a CCA with picture features, the sum
+    # of the six recalls on the validation images is within about a point for 2 iterations, 5, and the exact answer.
+    return _LSA(n_components, n_iter=5, random_state=random_state)

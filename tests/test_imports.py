@@ -1,0 +1,156 @@
+"""Who may import whom, what waits until it is needed, and that what a package offers can be had."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmfeat
+from mmfeat.utils._discovery import public_packages
+
+ROOT = Path(mmfeat.__file__).parent
+MIDDLE = ["image", "text", "encoding", "fusion", "metrics", "datasets", "caching", "pretrained"]
+# A package imports only from lower ones, and from itself.
+LEVEL = {"utils": 0, **dict.fromkeys(MIDDLE, 1), "retrieval": 2, "multimodal": 2, "cli": 3}
+LAZY = ["torch", "torchvision", "cv2", "gensim", "jieba", "pandas", "matplotlib"]
+AT_POINT_OF_USE = [*LAZY, "PIL", "polars", "skimage", "tqdm"]
+OPENS_IMAGES = ("Image.open", "imread", "imdecode", "read_image", "decode_image", "decode_jpeg", "decode_png")
+
+
+def imported_names(node, parts):
+    """Dotted names that an import statement in the module at `parts` asks for, relative ones made absolute."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    here = ["mmfeat", *parts[:-1]]
+    start = here[: len(here) - node.level + 1] if node.level else []
+    base = ".".join([*start, node.module] if node.module else start)
+    return [f"{base}.{alias.name}" for alias in node.names]
+
+
+def at_import_time(tree):
+    """All statements that run when the module is imported: those outside of functions."""
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            waiting += ast.iter_child_nodes(node)
+
+
+def layer_violations(tree, parts):
+    own = parts[0] if len(parts) > 1 else None
+    if own is not None and own not in LEVEL:
+        yield f"package {own} has no level in this file; design it in"
+        return
+    for node in ast.walk(tree):
+        for name in imported_names(node, parts):
+            top, *rest = name.split(".")
+            if top != "mmfeat" or not rest or rest[0] not in LEVEL or rest[0] == own:
+                continue
+            if own is None or LEVEL[rest[0]] >= LEVEL[own]:
+                yield f"line {node.lineno}: {own} imports {name}"
+
+
+def private_violations(tree, parts):
+    if parts == ("utils", "_compat.py"):
+        return
+    for node in ast.walk(tree):
+        for name in imported_names(node, parts):
+            if name.startswith("sklearn.") and "._" in name:
+                yield f"line {node.lineno}: private {name}, which belongs in utils/_compat.py"
+
+
+def lazy_violations(tree, parts):
+    for node in at_import_time(tree):
+        for name in imported_names(node, parts):
+            if name.split(".")[0] in AT_POINT_OF_USE:
+                yield f"line {node.lineno}: {name} imported at the top"
+
+
+def opening_violations(tree, parts):
+    if parts == ("image", "_io.py"):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(OPENS_IMAGES):
+            yield f"line {node.lineno}: {ast.unparse(node.func)} opens an image, which belongs in image/_io.py"
+
+
+def violations(source, parts):
+    """What the source of the module at `parts`, a path inside the package, does against the rules."""
+    tree = ast.parse(source)
+    rules = [layer_violations, private_violations, lazy_violations, opening_violations]
+    return [message for rule in rules for message in rule(tree, parts)]
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_module_keeps_the_rules(file):
+    assert violations(file.read_text("utf-8"), file.relative_to(ROOT).parts) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("utils/_new.py", "from mmfeat.image import HOGFeatures"),
+        ("text/_new.py", "from mmfeat.image import HOGFeatures"),
+        ("text/_new.py", "def f():\n    import mmfeat.image._io"),
+        ("text/_new.py", "from ..image import _io"),
+        ("text/_new.py", "from mmfeat import image"),
+        ("text/deep/_new.py", "from ... import image"),
+        ("fusion/_new.py", "from mmfeat.retrieval import Retriever"),
+        ("retrieval/_new.py", "from mmfeat.multimodal import Anything"),
+        ("retrieval/_new.py", "from ..cli import main"),
+        ("__init__.py", "from mmfeat.image import HOGFeatures"),
+        ("brand_new/_new.py", "import numpy"),
+        ("text/_new.py", "from sklearn.base import _fit_context"),
+        ("text/_new.py", "from sklearn.utils._param_validation import Interval"),
+        ("text/_new.py", "import sklearn.utils._tags"),
+        ("text/_new.py", "import torch"),
+        ("text/_new.py", "try:\n    from PIL import Image\nexcept ImportError:\n    pass"),
+        ("text/_new.py", "class A:\n    import pandas.api"),
+        ("datasets/_new.py", "def f(p):\n    return Image.open(p)"),
+        ("image/_new.py", "def f(p):\n    return cv2.imread(str(p))"),
+        ("image/_new.py", "def f(p):\n    return torchvision.io.decode_image(p)"),
+    ],
+)
+def test_a_planted_violation_is_caught(place, source):
+    assert len(violations(source, tuple(place.split("/")))) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        (
+            "text/_new.py",
+            "from ..utils import _base\nfrom ._jieba import JiebaTokenizer\nfrom mmfeat import __version__",
+        ),
+        ("retrieval/_new.py", "from mmfeat.metrics import retrieval_scorer\nimport mmfeat.fusion"),
+        ("cli/_new.py", "from ..retrieval import Retriever\nfrom sklearn.base import clone"),
+        ("text/_new.py", "def f():\n    import torch\n    from PIL import Image"),
+        ("utils/_compat.py", "from sklearn.base import _fit_context"),
+        ("image/_io.py", "def f(p):\n    from PIL import Image\n    return Image.open(p)"),
+    ],
+)
+def test_what_is_allowed_passes(place, source):
+    assert violations(source, tuple(place.split("/"))) == []
+
+
+def test_importing_everything_loads_no_heavy_library():
+    code = f"import sys, {', '.join(['mmfeat', *public_packages()])}; print(*sorted(set(sys.modules) & set({LAZY!r})))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+def house_order(name):
+    """Constants and abbreviations, then classes, then functions: the order that ruff keeps."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("package", public_packages().values(), ids=lambda package: package.__name__)
+def test_all_is_sorted_and_there(package):
+    assert package.__all__ == sorted(set(package.__all__), key=house_order)
+    assert all(hasattr(package, name) for name in package.__all__)
+    assert not any(name.startswith("_") for name in package.__all__)
