@@ -18,7 +18,8 @@ from mmfeat.datasets import make_scenes
 SEED = 2024
 IMAGE_SIZE = 80
 QUALITY = 85
-# Scenes are numbered through: training pairs, a gallery whose first half is searched for, picture queries, texts without a picture.
+# Scenes are numbered through: training pairs, a gallery whose first half is searched for, picture queries, and texts
+# without a picture.
 TRAIN, GALLERY, QUERIES, EXTRA_TEXTS = range(550), range(550, 650), range(650, 700), range(700, 750)
 
 

@@ -1,6 +1,7 @@
 """Everything public is documented, in numpydoc and in the API pages, and files stay short."""
 
 import ast
+import doctest
 import inspect
 import re
 import textwrap
@@ -37,6 +38,11 @@ def public_methods():
             ours = inspect.unwrap(member).__module__.startswith("mmfeat.")
             if ours and name not in ONE_LINE and (name == "__call__" or not name.startswith("_")):
                 yield f"{path}.{name}"
+
+
+def is_written_by_hand(page):
+    generated = {"_build", "auto_examples", "generated"} & set(page.parts)
+    return not generated and ">>> " in page.read_text("utf-8")
 
 
 def find(path):
@@ -95,3 +101,12 @@ def test_readme_names_the_two_commands():
     readme = (PROJECT / "README.md").read_text("utf-8")
     assert "make demo" in readme
     assert "make test" in readme
+
+
+PAGES_WITH_EXAMPLES = [page for page in sorted((PROJECT / "docs").glob("**/*.rst")) if is_written_by_hand(page)]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES, ids=lambda page: page.stem)
+def test_examples_of_the_pages_run(page):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.testfile(str(page), module_relative=False, optionflags=flags, encoding="utf-8").failed == 0

@@ -1,6 +1,5 @@
 """Flickr8k: photographs with five captions each, in English and Chinese."""
 
-import os
 import re
 from pathlib import Path
 
@@ -94,12 +93,8 @@ def load_flickr8k(root, split="train", language="en"):
     captions = _read_captions(caption_file)
     ids = _ids_of(root, split, captions)
     _refuse(ids, captions, f"have no captions in '{caption_file}'", ValueError)
-    _refuse(
-        ids,
-        {Path(name).stem for name in os.listdir(folder) if name.endswith(".jpg")},
-        f"have no .jpg file in '{folder}'",
-        FileNotFoundError,
-    )
+    files = {path.stem for path in folder.iterdir() if path.suffix == ".jpg"}
+    _refuse(ids, files, f"have no .jpg file in '{folder}'", FileNotFoundError)
     texts = np.empty(len(ids), dtype=object)
     texts[:] = [[caption for _, caption in sorted(captions[name].items())] for name in ids]
     paths = [str(folder / f"{name}.jpg") for name in ids]
@@ -155,19 +150,21 @@ def _read_split(path):
 
 
 def _read_captions(path):
-    captions = {}
+    captions: dict[str, dict[int, str]] = {}
     for number, line in _lines(path):
         match = _LINE.fullmatch(line)
         if match is None:
             raise ValueError(
-                f"Line {number} of '{path}' is {line[:60]!r}. Expected 'NAME.jpg#TAG#N caption' or 'NAME.jpg#N<TAB>caption'."
+                f"Line {number} of '{path}' is {line[:60]!r}. "
+                "Expected 'NAME.jpg#TAG#N caption' or 'NAME.jpg#N<TAB>caption'."
             )
         if _NEVER_PUBLISHED.search(match["name"]):
             continue
         of_image = captions.setdefault(match["name"].removesuffix(".jpg"), {})
         if int(match["number"]) in of_image:
             raise ValueError(
-                f"Line {number} of '{path}' repeats caption {match['number']} of '{match['name']}'. Drop one of the two."
+                f"Line {number} of '{path}' repeats caption {match['number']} of '{match['name']}'. "
+                "Drop one of the two."
             )
         of_image[int(match["number"])] = match["caption"]
     return captions

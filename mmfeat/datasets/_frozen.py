@@ -33,7 +33,7 @@ class FrozenMapping(Mapping):
             return True
         return isinstance(other, FrozenMapping) and self._items == other._items
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __copy__(self):
         return self

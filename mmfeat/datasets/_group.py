@@ -1,5 +1,7 @@
 """One row per caption becomes one row per image."""
 
+from collections.abc import Hashable
+
 import numpy as np
 
 
@@ -48,7 +50,8 @@ def group_captions(table, image="image", text="text"):
             raise ValueError(
                 f"The table has no column {name!r}. Found: {', '.join(map(repr, table.columns))}. Name the right one."
             )
-    first, gathered = {}, {}
+    first: dict[Hashable, int] = {}
+    gathered: dict[Hashable, list[str]] = {}
     for row, (picture, captions) in enumerate(zip(_cells(table[image]), _cells(table[text]), strict=True)):
         key = _identity(picture, row)
         first.setdefault(key, row)
@@ -69,7 +72,8 @@ def _identity(picture, row):
         hash(picture)
     except TypeError as error:
         raise ValueError(
-            f"The image of row {row} is a {type(picture).__name__}, which cannot be told from others. Use paths or arrays."
+            f"The image of row {row} is a {type(picture).__name__}, which cannot be told from others. "
+            "Use paths or arrays."
         ) from error
     return picture
 

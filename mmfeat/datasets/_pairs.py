@@ -29,7 +29,8 @@ def load_pairs(csv, image_root, *, image="image_id", text="caption", group=False
     Returns
     -------
     pairs : pandas.DataFrame
-        Columns ``image`` (absolute path, str) and ``text`` (str, or list of str with ``group=True``); index ``image_id`` as written.
+        Columns ``image`` (absolute path, str) and ``text`` (str, or list of str with ``group=True``); index
+        ``image_id`` as written.
 
     Raises
     ------
@@ -168,7 +169,8 @@ def _refuse_blank(table, column, path):
 
 def _refuse_repeated(values, path, what, cure):
     values = values.to_numpy()
-    seen, repeated = {}, []
+    seen: dict[str, int] = {}
+    repeated = []
     for row, value in enumerate(values):
         if seen.setdefault(value, row) != row:
             repeated.append(f"{value!r} in rows {seen[value]} and {row}")

@@ -4,6 +4,8 @@ import os
 from collections import defaultdict
 from pathlib import Path, PureWindowsPath
 
+from mmfeat.utils._validation import check_texts
+
 from ._tables import first_few
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -15,8 +17,8 @@ def resolve_images(ids, image_root):
     Parameters
     ----------
     ids : sequence of str
-        Names of files relative to the folder, with or without ``.jpg``, ``.jpeg``, ``.png``, ``.webp``, ``.bmp``, ``.gif``, ``.tif``
-        or ``.tiff`` (in either case). Surrounding blanks are ignored.
+        Names of files relative to the folder, with or without ``.jpg``, ``.jpeg``, ``.png``, ``.webp``, ``.bmp``,
+        ``.gif``, ``.tif`` or ``.tiff`` (in either case). Surrounding blanks are ignored.
     image_root : str or os.PathLike
         The folder, absolute or relative to the working directory.
 
@@ -30,8 +32,8 @@ def resolve_images(ids, image_root):
     NotADirectoryError
         If the folder does not exist.
     ValueError
-        If an id is blank, absolute or leads out of the folder, has no file, or fits several; the message names the
-        first rows, counted from 0, and how many there are.
+        If `ids` is empty or holds anything but str, or an id is blank, absolute, leads out of the folder, has no file
+        or fits several; the message names the first rows, counted from 0, and how many there are.
 
     Examples
     --------
@@ -43,13 +45,14 @@ def resolve_images(ids, image_root):
     ...     [Path(path).name for path in resolve_images(["007", "007.png"], folder)]
     ['007.png', '007.png']
     """
+    ids = check_texts(ids)
     root = Path(image_root).resolve()
     if not root.is_dir():
         raise NotADirectoryError(
             f"There is no image folder '{root}' (`image_root`={os.fspath(image_root)!r}). Correct the path."
         )
     folder = _Folder(root)
-    found = [folder.find(str(name).strip()) for name in ids]
+    found = [folder.find(name.strip()) for name in ids]
     for problem, cure in _CURES.items():
         rows = [
             f"row {row}: {name!r}"

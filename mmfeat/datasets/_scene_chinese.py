@@ -1,4 +1,7 @@
-"""Chinese wording of what a caption says of a scene. The first word of a row is used most; nouns begin with their measure word."""
+"""Chinese wording of what a caption says of a scene.
+
+The first word of a row is used most; nouns begin with their measure word.
+"""
 
 _NOUNS = {
     "balloon": ("个气球", "只气球"),

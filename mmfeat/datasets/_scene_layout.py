@@ -9,7 +9,7 @@ _SIDES_AROUND = {"large": 0.92, "small": 0.62}
 
 
 def place_groups(scene, rng):
-    """Places of every thing, per group: a list of ``(centre x, centre y, side)``; the containers come before what they hold."""
+    """Places of every thing: for each group a list of ``(centre x, centre y, side)``."""
     groups, relation = scene["groups"], scene["relation"]
     if relation is None:
         return [_place_alone(groups[0], rng)]

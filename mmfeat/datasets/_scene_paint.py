@@ -7,6 +7,7 @@ import numpy as np
 from ._scene_background import paint_background
 from ._scene_layout import place_groups
 from ._scene_shapes import shape_of
+from ._scene_world import COLOURS
 
 _HSV = {
     **{"black": (0.0, 0.0, 0.12), "blue": (0.61, 0.8, 0.85), "brown": (0.07, 0.68, 0.45), "green": (0.36, 0.75, 0.6)},
@@ -60,6 +61,10 @@ def _colour(name, rng):
 
 def _as_fill(colour):
     return tuple(int(channel) for channel in colour)
+
+
+def _any_fill(rng):
+    return _as_fill(_colour(COLOURS[int(rng.integers(len(COLOURS)))], rng))
 
 
 def _paint_group(canvas, group, spots, rng):
@@ -135,9 +140,7 @@ def _scatter_distractors(canvas, rng):
     for _ in range(int(rng.integers(2, 6))):
         x, y = rng.uniform(0, canvas.width, 2)
         wide, high = rng.uniform(0.04, 0.12, 2) * canvas.width
-        draw.ellipse(
-            (x - wide, y - high, x + wide, y + high), fill=_as_fill(_colour(list(_HSV)[int(rng.integers(10))], rng))
-        )
+        draw.ellipse((x - wide, y - high, x + wide, y + high), fill=_any_fill(rng))
 
 
 def _cover(canvas, spots, rng):
@@ -145,7 +148,7 @@ def _cover(canvas, spots, rng):
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(canvas)
-    fill = _as_fill(_colour(list(_HSV)[int(rng.integers(10))], rng))
+    fill = _any_fill(rng)
     x, y, side = spots[int(rng.integers(len(spots)))]
     x, y = (np.array([x, y]) + rng.uniform(-0.3, 0.3, 2) * side) * canvas.width
     if rng.random() < 0.5:

@@ -1,5 +1,7 @@
 """What a rendered scene is made of, and how one is drawn by lot: words only, no pixels."""
 
+from typing import Any
+
 KINDS = (
     *("balloon", "boat", "butterfly", "car", "cat", "crown", "cup", "fish", "flower", "frame"),
     *("heart", "house", "key", "kite", "mushroom", "ring", "rocket", "star", "tree", "umbrella"),
@@ -15,8 +17,8 @@ _RELATIONS = ("left", "right", "above", "below", "inside")
 
 
 def draw_scene(rng):
-    """Draw a scene: one or two groups of equal things, how they stand to each other, and what is behind and before them."""
-    groups = [_draw_group(rng)]
+    """Draw a scene: one or two groups of equal things, their relation, and what is behind and before them."""
+    groups: list[dict[str, Any]] = [_draw_group(rng)]
     relation = None
     if rng.random() < 0.75:
         groups.append(_draw_group(rng, without=groups[0]["kind"]))
@@ -36,7 +38,9 @@ def draw_mention(scene, rng):
     order = [0] if len(scene["groups"]) == 1 else list(rng.permutation(2))
     if len(order) == 2 and rng.random() < 0.12:
         order = order[:1]
-    mention = {"groups": [_mention_group(scene["groups"][i], rng, first=place == 0) for place, i in enumerate(order)]}
+    mention: dict[str, Any] = {
+        "groups": [_mention_group(scene["groups"][i], rng, first=place == 0) for place, i in enumerate(order)]
+    }
     if len(order) == 2 and rng.random() < 0.85:
         mention["relation"] = scene["relation"] if order[0] == 0 else INVERSE[scene["relation"]]
     if rng.random() < 0.5:

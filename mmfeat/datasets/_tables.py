@@ -31,8 +31,8 @@ def read_table(csv_path, *, encoding=None):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file cannot be decoded (with the position of the byte), is empty, has no rows, has equal or empty names of columns, or
-        a line is malformed (with its number).
+        If the file cannot be decoded (with the position of the byte), is empty, has no rows, has equal or empty
+        names of columns, or a line is malformed (with its number).
 
     Notes
     -----
@@ -102,22 +102,20 @@ def _decode_chinese(data, path):
     if 3 * sum(map(_is_everyday_chinese, foreign)) < len(foreign):
         position = next(i for i, byte in enumerate(data) if byte > 127)
         raise ValueError(
-            f"'{path}' is no UTF-8 and, read as GB18030, no likely Chinese: it holds {''.join(foreign[:8])!r}, the first of them at "
-            f"byte {position}. {_WRITE_UTF8}"
+            f"'{path}' is no UTF-8 and, read as GB18030, no likely Chinese: it holds "
+            f"{''.join(foreign[:8])!r}, the first of them at byte {position}. {_WRITE_UTF8}"
         )
     return text
 
 
 def _is_misread_chinese(text, data):
-    """Whether valid UTF-8 is GB18030 by accident, as "一只猫", whose bytes also spell a Cyrillic, a Hebrew and a Latin letter."""
+    """Whether valid UTF-8 is GB18030 by accident: "一只猫" also spells a Cyrillic, a Hebrew and a Latin letter."""
     words = re.findall(r"[^\x00-\x7f]+", text)
     # What these accidents have in common: two-byte codes alone, and words that mix scripts.
     if not any(map(_mixes_scripts, words)) or max(map(max, words)) > "\u07ff":
         return False
-    try:
-        return all(_is_everyday_chinese(character) for character in data.decode("gb18030") if ord(character) > 127)
-    except UnicodeDecodeError:
-        return False
+    # Every two-byte code of UTF-8 is one of GB18030 as well, so this decodes.
+    return all(_is_everyday_chinese(character) for character in data.decode("gb18030") if ord(character) > 127)
 
 
 def _mixes_scripts(word):
@@ -152,11 +150,8 @@ def _is_everyday_chinese(character):
 
 def _parse(text, path):
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records = []
     try:
-        for record in reader:
-            if record:
-                records.append((reader.line_num, record))
+        records = [(reader.line_num, record) for record in reader if record]
     except csv.Error as error:
         raise ValueError(
             f"'{path}' is malformed at line {reader.line_num}: {error}. Mend the quotes of that line."

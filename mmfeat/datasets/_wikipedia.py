@@ -16,13 +16,14 @@ _KEYS = {"train": ("I_tr", "T_tr"), "test": ("I_te", "T_te")}
 def load_wikipedia(root, split="train"):
     """Load the features of the Wikipedia collection.
 
-    2,866 sections of featured articles, each with a picture and one of ten classes: 2,173 for training and 693 for testing.
+    2,866 sections of featured articles with a picture and one of ten classes: 2,173 for training, 693 for testing.
 
     Parameters
     ----------
     root : str or os.PathLike
-        Folder with ``raw_features.mat`` (I_tr, T_tr, I_te, T_te), ``trainset_txt_img_cat.list`` and ``testset_txt_img_cat.list`` (or
-        ``train.list`` and ``test.list``) and ``categories.list`` (or ``categories.txt``).
+        Folder with ``raw_features.mat`` (I_tr, T_tr, I_te, T_te), ``trainset_txt_img_cat.list`` and
+        ``testset_txt_img_cat.list`` (or ``train.list`` and ``test.list``), and ``categories.list`` (or
+        ``categories.txt``).
     split : {"train", "test"}, default="train"
         Which part.
 
@@ -83,7 +84,8 @@ def _read_list(path, n_classes):
         cells = line.split("\t")
         if len(cells) != 3 or not cells[2].isdecimal() or not 1 <= int(cells[2]) <= n_classes:
             raise ValueError(
-                f"Line {number} of '{path}' is {line!r}. Expected a text id, an image id and a class from 1 to {n_classes}, tab-separated."
+                f"Line {number} of '{path}' is {line!r}. "
+                f"Expected a text id, an image id and a class from 1 to {n_classes}, tab-separated."
             )
         rows.append((cells[0], cells[1], int(cells[2])))
     if not rows:
@@ -106,7 +108,8 @@ def _read_features(path, keys, n_rows, listing):
         matrix = np.asarray(data[key], dtype=np.float32)
         if matrix.ndim != 2 or len(matrix) != n_rows or not np.isfinite(matrix).all():
             raise ValueError(
-                f"{key} in '{path}' has shape {matrix.shape}. Expected {n_rows} finite rows, one per line of '{listing}'."
+                f"{key} in '{path}' has shape {matrix.shape}. "
+                f"Expected {n_rows} finite rows, one per line of '{listing}'."
             )
         matrices.append(matrix)
     return matrices

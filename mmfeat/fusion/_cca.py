@@ -74,7 +74,7 @@ class CCA(LinearFusion):
     >>> shared = rng.normal(size=(200, 2))
     >>> X = shared @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(200, 6))
     >>> Y = shared @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(200, 4))
-    >>> cca = CCA(n_components=2, reg=0.01).fit(X, Y)
+    >>> cca = CCA(n_components=2, reg=0).fit(X, Y)
     >>> bool((cca.canonical_correlations_ > 0.95).all())
     True
     >>> cca.transform(X).shape, cca.transform_y(Y[:3]).shape

@@ -39,7 +39,7 @@ class LearnedProjection(TwoViewTransformer):
     batch_size : int, default=512
         Pairs a step; each is a negative for all others but those of the same image.
     learning_rate : float, default=1e-3
-        Peak of the one-cycle schedule of AdamW.
+        Of AdamW: reached after a tenth of the steps, then lowered to zero along a cosine.
     weight_decay : float, default=1e-2
         Of AdamW.
     max_epochs : int, default=30

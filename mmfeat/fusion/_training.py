@@ -76,9 +76,7 @@ def train_heads(X, y, groups, held_out, settings):
         log_temperature = torch.nn.Parameter(torch.tensor(np.log(settings.temperature), device=settings.device))
         optimizer = _build_optimizer(heads, log_temperature, settings)
         steps = -(-int((~held_out).sum()) // settings.batch_size)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=steps * settings.max_epochs, pct_start=0.1
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(steps * settings.max_epochs))
         return _run_epochs(X, y, groups, held_out, heads, log_temperature, optimizer, schedule, settings)
 
 
@@ -103,6 +101,18 @@ def _build_optimizer(heads, log_temperature, settings):
         ],
         lr=settings.learning_rate,
     )
+
+
+def _warm_up_and_cosine(n_steps):
+    """Factor of the learning rate at each step: up in a tenth of the steps, then down to zero along a cosine."""
+    n_warm = max(1, n_steps // 10)
+
+    def factor(step):
+        if step < n_warm:
+            return (step + 1) / n_warm
+        return (1 + np.cos(np.pi * (step - n_warm) / max(1, n_steps - n_warm))) / 2
+
+    return factor
 
 
 def _run_epochs(X, y, groups, held_out, heads, log_temperature, optimizer, schedule, settings):

@@ -137,6 +137,8 @@ def _check_length(n_bytes):
 
 def _check_size(picture):
     width, height = picture.size
+    if width * height == 0:
+        raise ValueError("it has no pixels")
     if width * height > MAX_PIXELS:
         raise ValueError(f"it has {width}x{height} pixels, above the limit of {MAX_PIXELS:,}. Shrink it first")
 

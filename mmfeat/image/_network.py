@@ -71,6 +71,8 @@ def network_key(model, weights, layer, device, seed, *, verbose=False):
         If weights cannot be downloaded.
     """
     check_model(model)
+    if layer is not None and not len(layer):
+        raise ValueError("`layer` is an empty list. Name at least one layer, or use None.")
     path = find_weights(model, weights, verbose=verbose)
     layers = layer if layer is None or isinstance(layer, str) else tuple(layer)
     name = weights if weights is None else str(weights)

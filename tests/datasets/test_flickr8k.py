@@ -80,7 +80,7 @@ def test_missing_things_are_named(root, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"have no \.jpg file in .*'30_c'"):
         load_flickr8k(root)
     split_file(root).write_text("1_a\n77_x\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="have no captions in .*'77_x'"):
+    with pytest.raises(ValueError, match=r"have no captions in .*'77_x'"):
         load_flickr8k(root)
     split_file(root).write_text("\n", encoding="utf-8")
     with pytest.raises(ValueError, match="is empty"):

@@ -57,9 +57,8 @@ def test_equal_pixels_are_the_same_image():
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.text(max_size=5)), min_size=1, max_size=30))
 def test_agrees_with_a_written_out_loop(rows):
-    expected = []
-    for image in [image for i, (image, _) in enumerate(rows) if image not in {earlier for earlier, _ in rows[:i]}]:
-        expected.append((image, [text for other, text in rows if other == image]))
+    in_order = [image for i, (image, _) in enumerate(rows) if image not in {earlier for earlier, _ in rows[:i]}]
+    expected = [(image, [text for other, text in rows if other == image]) for image in in_order]
     pairs = group_captions(pd.DataFrame(rows, columns=["image", "text"]))
     assert list(zip(pairs["image"], pairs["text"], strict=True)) == expected
 

@@ -1,6 +1,5 @@
 """Pairs, galleries and queries from a CSV and a folder; every kind of bad row named."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -69,19 +68,19 @@ def test_extension_may_be_left_out(tmp_path, suffix):
     ],
 )
 def test_ids_do_not_leave_the_folder(folder, name):
-    with pytest.raises(ValueError, match="lead out of the image folder .*row 1: "):
+    with pytest.raises(ValueError, match=r"lead out of the image folder .*row 1: "):
         resolve_images(["007", name], folder)
 
 
 def test_links_do_not_leave_the_folder(folder):
-    os.symlink(folder.parent / "secret.jpg", folder / "link.jpg")
-    os.symlink(folder.parent, folder / "up")
-    os.symlink(folder / "007.jpg", folder / "inner.jpg")
+    (folder / "link.jpg").symlink_to(folder.parent / "secret.jpg")
+    (folder / "up").symlink_to(folder.parent)
+    (folder / "inner.jpg").symlink_to(folder / "007.jpg")
     for name in ("link", "link.jpg", "up/secret"):
         with pytest.raises(ValueError, match="lead out"):
             resolve_images([name], folder)
     assert resolve_images(["inner"], folder) == resolve_images(["007"], folder)
-    os.symlink(folder, folder.parent / "alias")
+    (folder.parent / "alias").symlink_to(folder)
     assert resolve_images(["007"], folder.parent / "alias") == resolve_images(["007"], folder)
 
 
@@ -94,11 +93,17 @@ def test_ids_without_a_file_are_counted(folder):
 
 
 def test_ambiguous_ids_ask_for_the_extension(folder):
-    with pytest.raises(ValueError, match="fit several files .*'two'.*extension"):
+    with pytest.raises(ValueError, match=r"fit several files .*'two'.*extension"):
         resolve_images(["two"], folder)
     assert resolve_images(["two.png", "plain"], folder) == [
         str((folder / name).resolve()) for name in ("two.png", "plain")
     ]
+
+
+def test_ids_are_a_sequence_of_text(folder):
+    for ids in ("007", [7], []):
+        with pytest.raises(ValueError, match=r"[Tt]ext"):
+            resolve_images(ids, folder)
 
 
 def test_missing_folder_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""What can be won on rendered scenes: by reading every attribute, by reading colours, and by simple statistics of pixels and words."""
+"""What can be won on rendered scenes: by reading every attribute, by colours alone, and by statistics of pixels."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def pairs():
 
 
 def ceiling(pairs, keep=lambda mention: mention):
-    """Share of test captions whose k best pictures hold the right one, k = 1, 5; scenes that fit equally well count against it."""
+    """Share of test captions whose k best pictures hold the right one, k = 1, 5; ties count against."""
     ids = pairs.index[N_TRAIN:]
     scenes = [pairs.attrs["scenes"][name] for name in ids]
     fitting = [

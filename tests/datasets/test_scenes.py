@@ -1,4 +1,4 @@
-"""Rendered scenes: the same seed gives the same scenes whatever else is asked for, pictures show and captions say what was drawn."""
+"""Rendered scenes: one seed, one set of scenes; pictures show and captions say what was drawn."""
 
 import copy
 import pickle
@@ -99,7 +99,7 @@ def test_both_languages_describe_the_same_pictures(english, chinese):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_captions_say_what_is_mentioned_and_nothing_else(english, chinese, language):
-    pairs, place = (english, 0) if language == "en" else (chinese, 1)
+    pairs = english if language == "en" else chinese
     checked = 0
     for name, texts in pairs["text"].items():
         for text, mention in zip(texts, pairs.attrs["mentions"][name], strict=True):
@@ -121,7 +121,7 @@ def test_english_agrees_in_number_and_article():
             r"\b(?:an?|one) (?!pair\b|picture\b)(?:\w+ ){0,4}?(?:cats|houses|stars|keys|trees)\b", text, re.IGNORECASE
         ), text
         assert not re.search(
-            r"\b(?:two|three|several|some) (?:\w+ ){0,3}?(?:cat|house|star|key|tree)\b", text, re.IGNORECASE
+            r"\b(?:two|three|several|some) (?:\w+ ){0,3}?(?:cat|house|star|key|tree)\b(?! faces)", text, re.IGNORECASE
         ), text
         assert not re.search(r"\bis (two|three|several|some)\b|\bare (a|an|one)\b", text, re.IGNORECASE), text
         assert text[0].isupper()
@@ -229,6 +229,7 @@ def test_textures_change_the_picture_and_occlusion_covers_part():
 def test_metadata_ride_along_at_no_cost(english):
     for part in (english[:5], english.copy(), english.sample(9, random_state=0), copy.deepcopy(english)):
         assert part.attrs["scenes"] is english.attrs["scenes"]
+    assert copy.copy(english.attrs["scenes"]) is english.attrs["scenes"]
     joined = pd.concat([english[:5], english[5:]])
     assert joined.attrs["mentions"] is english.attrs["mentions"]
     assert joined.index.tolist() == english.index.tolist()

@@ -55,7 +55,7 @@ def test_missing_files_are_named(root, name):
 @pytest.mark.parametrize("line", ["t2 i2 1", "t2\ti2\t3", "t2\ti2\t0", "t2\ti2\tx", "t2\ti2"])
 def test_malformed_lines_are_numbered(root, line):
     (root / "train.list").write_text(f"t1\ti1\t2\n{line}\nt3\ti3\t2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="Line 2 of .*1 to 2"):
+    with pytest.raises(ValueError, match=r"Line 2 of .*1 to 2"):
         load_wikipedia(root)
 
 
@@ -67,7 +67,7 @@ def test_damaged_features_are_refused(root):
     with pytest.raises(ValueError, match="is empty"):
         load_wikipedia(root)
     savemat(root / "raw_features.mat", {"I_te": np.zeros((2, 6))})
-    with pytest.raises(ValueError, match="no matrix T_te. Found: I_te"):
+    with pytest.raises(ValueError, match=r"no matrix T_te\. Found: I_te"):
         load_wikipedia(root, split="test")
     (root / "raw_features.mat").write_bytes(b"not matlab at all" * 20)
     with pytest.raises(ValueError, match="no readable MATLAB file"):

@@ -1,0 +1,212 @@
+"""CCA and PLS against textbook formulas in float64."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import linalg, sparse
+from sklearn.cross_decomposition import CCA as NipalsCCA
+from sklearn.cross_decomposition import PLSSVD
+
+from mmfeat.fusion import CCA, PLS
+
+
+def make_views(n=300, d=40, e=30, shared=5, seed=0):
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(n, shared))
+    X = common @ rng.normal(size=(shared, d)) + rng.normal(size=(n, d)) + rng.normal(size=d)
+    Y = common @ rng.normal(size=(shared, e)) + rng.normal(size=(n, e)) + rng.normal(size=e)
+    return X, Y
+
+
+def textbook_correlations(X, Y, reg_x, reg_y, n_components):
+    """Square roots of the eigenvalues of A^-1 C B^-1 C' with ridged covariances A and B."""
+    X, Y, n = X - X.mean(axis=0), Y - Y.mean(axis=0), len(X) - 1
+
+    def ridged(view, reg):
+        covariance = view.T @ view / n
+        return covariance + reg * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+
+    cross = X.T @ Y / n
+    squared = linalg.eigh(cross @ np.linalg.solve(ridged(Y, reg_y), cross.T), ridged(X, reg_x), eigvals_only=True)
+    return np.sqrt(np.maximum(squared[::-1][:n_components], 0))
+
+
+@pytest.mark.parametrize("reg", [0, 0.1, (0.5, 0.01)])
+@pytest.mark.parametrize("shape", [(300, 40, 30), (300, 6, 30)])
+def test_correlations_are_those_of_the_textbook(shape, reg):
+    X, Y = make_views(*shape)
+    regs = reg if isinstance(reg, tuple) else (reg, reg)
+    cca = CCA(6, reg=reg).fit(X, Y)
+    assert_allclose(cca.canonical_correlations_, textbook_correlations(X, Y, *regs, 6), atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(40, 200, 90), (40, 200, 10), (40, 10, 200)])
+def test_more_columns_than_rows_give_the_same_answer(shape):
+    X, Y = make_views(*shape)
+    cca = CCA(8, reg=0.2).fit(X, Y)
+    assert_allclose(cca.canonical_correlations_, textbook_correlations(X, Y, 0.2, 0.2, 8), atol=1e-10)
+    # Unseen rows lie outside the span of the training rows; the covariance route knows nothing of that span.
+    new_x, new_y = make_views(*shape, seed=1)
+    from_moments = CCA(8, reg=0.2).partial_fit(X, Y)
+    assert_allclose(cca.transform(new_x), from_moments.transform(new_x), atol=1e-8)
+    assert_allclose(cca.transform_y(new_y), from_moments.transform_y(new_y), atol=1e-8)
+
+
+def test_without_ridge_scores_are_white_and_paired():
+    X, Y = make_views()
+    cca = CCA(6, reg=0, power=0).fit(X, Y)
+    scores_x, scores_y = cca.transform(X), cca.transform_y(Y)
+    assert_allclose(np.cov(scores_x.T), np.eye(6), atol=1e-10)
+    assert_allclose(np.cov(scores_y.T), np.eye(6), atol=1e-10)
+    cross = np.cov(scores_x.T, scores_y.T)[:6, 6:]
+    assert_allclose(cross, np.diag(cca.canonical_correlations_), atol=1e-10)
+
+
+def test_components_span_those_of_nipals():
+    X, Y = make_views(200, 6, 5, 3)
+    ours = CCA(3, reg=0, power=0).fit(X, Y).transform(X)
+    theirs = NipalsCCA(3, max_iter=5000, tol=1e-10).fit(X, Y).transform(X)
+    cosines = np.abs((ours * theirs).sum(axis=0)) / np.linalg.norm(ours, axis=0) / np.linalg.norm(theirs, axis=0)
+    assert_allclose(cosines, 1, atol=1e-4)
+
+
+def test_correlations_do_not_change_under_invertible_maps_without_ridge():
+    X, Y = make_views()
+    mixed = X @ np.random.default_rng(2).normal(size=(40, 40)) + 3
+    expected = CCA(6, reg=0).fit(X, Y).canonical_correlations_
+    assert_allclose(CCA(6, reg=0).fit(mixed, Y).canonical_correlations_, expected, atol=1e-8)
+    assert_allclose(CCA(6, reg=0).fit(Y, X).canonical_correlations_, expected, atol=1e-10)
+
+
+def test_ridge_does_not_depend_on_the_scale_of_a_view():
+    X, Y = make_views()
+    expected = CCA(6, reg=0.3).fit(X, Y).canonical_correlations_
+    assert_allclose(CCA(6, reg=0.3).fit(1000 * X, Y / 50).canonical_correlations_, expected, atol=1e-10)
+
+
+def test_power_weights_components_by_their_correlation():
+    X, Y = make_views()
+    plain, weighted = CCA(4, power=0).fit(X, Y), CCA(4, power=3).fit(X, Y)
+    assert_allclose(weighted.transform(X), plain.transform(X) * plain.canonical_correlations_**3)
+    assert_allclose(weighted.transform_y(Y), plain.transform_y(Y) * plain.canonical_correlations_**3)
+    assert_allclose(plain.set_params(power=3).transform(X), weighted.transform(X))
+
+
+def test_a_large_ridge_leaves_partial_least_squares():
+    X, Y = make_views()
+    ridged, pls = CCA(3, reg=1e9, power=0).fit(X, Y), PLS(3).fit(X, Y)
+    for ours, theirs in ((ridged.x_rotations_, pls.x_rotations_), (ridged.y_rotations_, pls.y_rotations_)):
+        assert_allclose(ours / np.linalg.norm(ours, axis=0), theirs, atol=1e-6)
+
+
+def test_permuted_pairs_do_not_correlate_on_new_rows():
+    X, Y = make_views(600)
+    permuted = Y[np.random.default_rng(3).permutation(600)]
+
+    def held_out(texts):
+        cca = CCA(5, reg=0.1).fit(X[:300], texts[:300])
+        return np.corrcoef(cca.transform(X[300:]).T, cca.transform_y(texts[300:]).T)[:5, 5:].diagonal()
+
+    # Four standard errors of a correlation over 300 independent rows.
+    assert np.abs(held_out(permuted)).max() < 4 / np.sqrt(300)
+    assert held_out(Y).min() > 0.8
+
+
+@pytest.mark.parametrize("shape", [(300, 40, 30), (40, 200, 10)])
+def test_pls_is_that_of_scikit_learn(shape):
+    X, Y = make_views(*shape)
+    ours, theirs = PLS(4).fit(X, Y), PLSSVD(4, scale=False).fit(X, Y)
+    scores = theirs.transform(X)
+    assert_allclose(np.abs(ours.transform(X)), np.abs(scores), atol=1e-8)
+    assert_allclose(ours.covariances_, linalg.svdvals((X - X.mean(0)).T @ (Y - Y.mean(0)))[:4] / (len(X) - 1))
+
+
+@pytest.mark.parametrize("fusion", [CCA(5, reg=0.1), PLS(5)])
+class TestBothLinearFusions:
+    def test_chunks_and_parts_are_one_fit(self, fusion):
+        X, Y = make_views()
+        whole = type(fusion)(**fusion.get_params()).fit(X, Y)
+        chunked = type(fusion)(**fusion.get_params())
+        for rows in (slice(0, 70), slice(70, 72), slice(72, 300)):
+            chunked.partial_fit(X[rows], Y[rows])
+        parts = [type(fusion)(**fusion.get_params()).fit(X[rows], Y[rows]) for rows in (slice(0, 100), slice(100, 300))]
+        merged = parts[0].merge(parts[1])
+        assert merged is parts[0]
+        assert_allclose(merged.transform(X), whole.transform(X), atol=1e-8)
+        assert_allclose(merged.transform_y(Y), whole.transform_y(Y), atol=1e-8)
+        assert_allclose(chunked.transform(X), whole.transform(X), atol=1e-8)
+
+    @pytest.mark.parametrize("shape", [(300, 40, 30), (60, 200, 90)])
+    def test_sparse_views_give_the_answer_of_dense_ones(self, fusion, shape):
+        rng = np.random.default_rng(4)
+        X = sparse.random_array(shape[:2], density=0.2, rng=rng, format="csr")
+        Y = sparse.random_array((shape[0], shape[2]), density=0.2, rng=rng, format="csr") + X[:, : shape[2]]
+        dense = type(fusion)(**fusion.get_params()).fit(X.toarray(), Y.toarray())
+        for left, right in ((X, Y), (X, Y.toarray()), (X.toarray(), Y)):
+            ours = type(fusion)(**fusion.get_params()).fit(left, right)
+            assert_allclose(ours.transform(left), dense.transform(X.toarray()), atol=1e-8)
+            assert_allclose(ours.transform_y(right), dense.transform_y(Y.toarray()), atol=1e-8)
+
+    def test_float32_stays_float32_and_close(self, fusion):
+        X, Y = make_views()
+        exact = type(fusion)(**fusion.get_params()).fit(X, Y).transform(X)
+        rounded = type(fusion)(**fusion.get_params()).fit(X.astype("f4"), Y.astype("f4")).transform(X.astype("f4"))
+        assert rounded.dtype == np.float32
+        assert_allclose(rounded, exact, atol=1e-3 * np.abs(exact).max())
+
+    def test_each_view_is_embedded_alone_with_any_number_of_rows(self, fusion):
+        X, Y = make_views()
+        fusion = fusion.fit(X, Y)
+        assert_allclose(fusion.transform(X[7:8])[0], fusion.transform(X)[7])
+        assert_allclose(fusion.transform_y(Y[7:8])[0], fusion.transform_y(Y)[7])
+
+    def test_too_many_components_are_refused_with_the_bound(self, fusion):
+        X, Y = make_views(300, 40, 3)
+        with pytest.raises(ValueError, match="upper bound is 3. Got 5 instead"):
+            fusion.fit(X, Y)
+
+    def test_views_of_different_length_are_refused(self, fusion):
+        X, Y = make_views()
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            fusion.fit(X, Y[:-1])
+
+    def test_a_second_view_of_another_width_is_refused(self, fusion):
+        X, Y = make_views()
+        fusion.fit(X, Y)
+        with pytest.raises(ValueError, match=f"y has 29 features, but {type(fusion).__name__} was fitted with 30"):
+            fusion.transform_y(Y[:, :-1])
+        with pytest.raises(ValueError, match="y has 29 features"):
+            fusion.partial_fit(X, Y[:, :-1])
+
+    def test_only_like_fusions_merge(self, fusion):
+        X, Y = make_views()
+        fusion.fit(X, Y)
+        other = PLS() if isinstance(fusion, CCA) else CCA()
+        with pytest.raises(ValueError, match=f"Expected a fitted {type(fusion).__name__}"):
+            fusion.merge(other.fit(X, Y))
+        with pytest.raises(ValueError, match="saw views of 39 and 30 columns, this one of 40 and 30"):
+            fusion.merge(type(fusion)().fit(X[:, :-1], Y))
+        with pytest.raises(ValueError, match="kept no statistics"):
+            fusion.merge(type(fusion)().fit(X[:20], Y[:20]))
+        with pytest.raises(ValueError, match="Start with `partial_fit`"):
+            type(fusion)().fit(X[:20], Y[:20]).partial_fit(X, Y)
+
+
+@pytest.mark.parametrize("reg", [-0.1, (0.1,), (0.1, -1), "huge"])
+def test_a_bad_ridge_is_refused(reg):
+    X, Y = make_views()
+    with pytest.raises(ValueError, match="reg"):
+        CCA(2, reg=reg).fit(X, Y)
+
+
+def test_a_constant_view_has_no_correlation_and_no_nan():
+    X, Y = make_views()
+    cca = CCA(2).fit(np.ones_like(X), Y)
+    assert_allclose(cca.canonical_correlations_, 0, atol=1e-7)
+    assert np.isfinite(cca.transform(X)).all()
+
+
+def test_a_refit_gives_the_same_signs():
+    X, Y = make_views()
+    order = np.random.default_rng(5).permutation(len(X))
+    assert_allclose(CCA(5).fit(X, Y).x_rotations_, CCA(5).fit(X[order], Y[order]).x_rotations_, atol=1e-8)

@@ -1,0 +1,67 @@
+"""Exact search against a full sort of all similarities."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mmfeat.retrieval import EmbeddingIndex
+from mmfeat.retrieval import _index as index_module
+
+
+def full_sort(queries, gallery, k):
+    cosine = queries @ gallery.T / np.linalg.norm(queries, axis=1)[:, None] / np.linalg.norm(gallery, axis=1)
+    order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(cosine, order, axis=1), order
+
+
+@pytest.mark.parametrize("block_scores", [1, 100, 1 << 23])
+@pytest.mark.parametrize("k", [1, 7, 50])
+def test_search_is_a_full_sort(monkeypatch, block_scores, k):
+    monkeypatch.setattr(index_module, "_BLOCK_SCORES", block_scores)
+    rng = np.random.default_rng(0)
+    queries, gallery = rng.normal(size=(20, 8)), rng.normal(size=(50, 8))
+    scores, indices = EmbeddingIndex(gallery).search(queries, k)
+    expected_scores, expected_indices = full_sort(queries, gallery, k)
+    assert_array_equal(indices, expected_indices)
+    assert_allclose(scores, expected_scores, atol=1e-6)
+    assert scores.dtype == np.float32
+
+
+def test_among_equals_the_first_comes_first():
+    gallery = np.array([[0, 1], [1, 0], [2, 0], [3, 0], [0, 1]], dtype=np.float32)
+    scores, indices = EmbeddingIndex(gallery).search([[5, 0]], k=2)
+    assert indices.tolist() == [[1, 2]]
+    assert scores.tolist() == [[1, 1]]
+
+
+def test_ids_of_any_kind_are_returned():
+    gallery = np.eye(3)
+    assert EmbeddingIndex(gallery, ids=pd.Index(["a", "b", "c"])).search([[0, 2, 1]], 2)[1].tolist() == [["b", "c"]]
+    assert EmbeddingIndex(gallery, ids=[30, 10, 20]).search([[0, 2, 1]], 2)[1].tolist() == [[10, 20]]
+
+
+def test_a_zero_row_is_similar_to_nothing():
+    scores, _ = EmbeddingIndex([[0, 0], [1, 1]]).search([[1, 1]], k=2)
+    assert_allclose(scores, [[1, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EmbeddingIndex(np.eye(3)).search(np.eye(3), k=4), "size of the gallery, 3. Got 4"),
+        (lambda: EmbeddingIndex(np.eye(3)).search(np.eye(3), k=0), "Got 0"),
+        (lambda: EmbeddingIndex(np.eye(3)).search(np.eye(4), k=1), "queries have 4 components, the gallery has 3"),
+        (lambda: EmbeddingIndex(np.empty((0, 3))), "0 sample"),
+        (lambda: EmbeddingIndex([[np.nan, 1]]), "NaN"),
+        (lambda: EmbeddingIndex(np.eye(3), ids=["a", "b"]), r"shape \(3,\)"),
+        (lambda: EmbeddingIndex(np.eye(3), ids=["a", "b", "a"]), "'a'.* stands there 2 times"),
+    ],
+)
+def test_bad_searches_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_length_is_the_size_of_the_gallery():
+    assert len(EmbeddingIndex(np.eye(3))) == 3

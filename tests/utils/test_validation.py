@@ -1,0 +1,58 @@
+"""Columns of pictures and sentences: the kinds that are read, and the message for those that are not."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mmfeat.utils._optional import import_optional
+from mmfeat.utils._validation import check_images, check_texts
+
+
+def test_every_kind_of_picture_is_let_through():
+    kinds = ["a.png", Path("b.png"), b"bytes", np.zeros((2, 2)), Image.new("RGB", (2, 2))]
+    assert check_images(kinds) == kinds
+    assert len(check_images(np.zeros((4, 5, 6, 3)))) == 4
+
+
+@pytest.mark.parametrize("one", ["a.png", b"bytes", Path("a.png"), None, Image.new("L", (2, 2))])
+def test_a_single_picture_is_refused(one):
+    with pytest.raises(ValueError, match="Wrap a single image in a list"):
+        check_images(one)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.zeros((5, 6, 3)), r"shape \(5, 6, 3\)"),
+        (np.zeros((5, 6)), r"shape \(5, 6\)"),
+        ({"a", "b"}, "Got set"),
+        (iter(["a"]), "Got list_iterator"),
+        (3, "Got int"),
+        (pd.DataFrame({"a": ["x"]}), r"DataFrame of shape \(1, 1\)"),
+        ([], "Got an empty list"),
+        (["a", float("nan")], "Image 1 is nan"),
+        (["a", 7], "Image 1 is 7"),
+        ([print], "Image 0 is <built-in function print>"),
+    ],
+)
+def test_other_values_are_refused_as_pictures(value, message):
+    with pytest.raises(ValueError, match=message):
+        check_images(value)
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), 3, b"bytes", ["nested"]])
+def test_other_values_are_refused_as_texts(bad):
+    with pytest.raises(ValueError, match="Text 1 is"):
+        check_texts(["fine", bad])
+
+
+def test_texts_may_be_empty_and_of_any_sequence():
+    assert check_texts(pd.Series(["a", ""])) == check_texts(("a", "")) == check_texts(np.array(["a", ""])) == ["a", ""]
+
+
+def test_a_missing_package_names_its_extra():
+    with pytest.raises(ImportError, match=r"pip install 'mmfeat\[towers\]'"):
+        import_optional("no_such_package_here.sub", extra="towers", purpose="TwoTower")
