@@ -51,12 +51,13 @@ def skip_inherited(app, what, name, obj, skip, options):
 def escape_shapes(app, what, name, obj, options, lines):
     """Keep docutils from taking `n_components_` in "ndarray of shape (n, n_components_)" for a link."""
     for number, line in enumerate(lines):
-        before, colon, kind = line.partition(" : ")
-        if colon and not before.strip().startswith(">>>"):
-            lines[number] = before + colon + re.sub(r"(?<=\w)_(?=[,)])", r"\\_", kind)
+        lines[number] = re.sub(
+            r"(?<=shape )\([^()`]*\)", lambda shape: re.sub(r"(?<!\\)_(?=[,)])", r"\\_", shape[0]), line
+        )
 
 
 def setup(app):
     app.connect("autodoc-skip-member", skip_inherited)
-    # Before numpydoc, which listens with the usual priority of 500.
+    # Before numpydoc, which listens with the usual priority of 500, and after it, for the properties that it looks up.
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)
+    app.connect("autodoc-process-docstring", escape_shapes, priority=600)

@@ -211,6 +211,7 @@ def test_numeric_estimator(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
 @pytest.mark.parametrize("check", here(MORE_NUMERIC_CHECKS), ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
     "estimator",

@@ -56,7 +56,7 @@ def test_public_object_has_a_numpydoc_docstring_with_an_example(path):
     assert complaints(path, OF_OBJECTS) == []
 
 
-@pytest.mark.parametrize("path", public_methods())
+@pytest.mark.parametrize("path", [*public_methods()])
 def test_public_method_has_a_numpydoc_docstring(path):
     assert complaints(path, ALWAYS) == []
 

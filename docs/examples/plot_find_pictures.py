@@ -2,8 +2,8 @@
 Find pictures by a sentence
 ===========================
 
-Colours and shapes on one side, words on the other, and canonical correlation between them: enough to find rendered pictures
-by what is said about them, though not enough for all of it.
+Colours and shapes on one side, words on the other, and canonical correlation between them: enough to find many a
+rendered picture by what is said about it, and not enough for all of them.
 """
 
 # %%
@@ -24,20 +24,20 @@ for caption in test["text"].iloc[0]:
     print(caption)
 
 # %%
-# The model. What is learned, is learned from the training table alone: the vocabulary, its weights and singular vectors, and
-# the directions of the two views that correlate.
+# The model. All that is learned comes from the training table alone: the vocabulary, its weights and singular vectors,
+# and the directions of the two views that correlate.
 images = make_union(ColorHistogram(bins=6, joint=True, grid=2), HOGFeatures(size=(96, 96), pixels_per_cell=(12, 12)))
 retriever = Retriever(images, tfidf_lsa(200, random_state=0), CCA(64, reg=0.1)).fit(train)
 
 # %%
-# Recall: the share of queries whose answer is among the first k of the 100 pictures, or of their 500 captions. Chance at
-# rank 10 is 0.1 for sentences.
+# Recall: the share of queries with a right answer among the first k, for sentences of the 100 pictures (chance at rank
+# 10 is 0.1), for pictures of their 500 captions (chance is nearly the same).
 for name, value in retrieval_scorer(retriever, test).items():
     print(f"{name:20s} {value:6.3f}")
 
 # %%
-# Three sentences that the model has not seen, and the five pictures that it finds for each. The frame marks the picture that
-# the sentence was written for.
+# Three sentences that the model has not seen, and the five pictures that it finds for each. The frame marks the picture
+# that the sentence was written for.
 rows = [3, 20, 41]
 sentences = [max(test["text"].iloc[row], key=len) for row in rows]
 index = EmbeddingIndex(retriever.encode_image(test["image"]), ids=test.index)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..datasets import load_flickr8k, make_scenes
 from ..fusion import CCA, PLS, LearnedProjection
+from ..utils._pairs import split_pairs
 from ..utils._progress import progress
 from ._evaluate import Encoded, chance, encode_pairs, scores_of
 from ._files import refuse_existing, whole_file
@@ -17,6 +18,7 @@ from ._report import Report, markdown_table
 from ._systems import image_encoder, text_encoder
 
 _SPLITS = ("train", "val", "test")
+_TEXT_COMPONENTS = 1000
 _COMPONENTS = (64, 128, 200, 300, 400)
 _RIDGES = (0.03, 0.1, 0.3, 1.0)
 _POWERS = (0.0, 0.5, 1.0, 2.0)
@@ -96,7 +98,11 @@ def _load(data, root, split, language, seed):
 
 def _encode(splits, weights, network, language, seed, quiet):
     start = time.perf_counter()
-    encoders = image_encoder(weights, network, verbose=not quiet), text_encoder(language, 1000, seed)
+    texts = split_pairs(splits["train"]).texts
+    encoders = (
+        image_encoder(weights, network, verbose=not quiet),
+        text_encoder(texts, language, _TEXT_COMPONENTS, seed),
+    )
     encoded = [encode_pairs(*encoders, splits["train"], fit=True)]
     encoded += [encode_pairs(*encoders, splits[split]) for split in _SPLITS[1:]]
     return *encoded, time.perf_counter() - start
@@ -105,10 +111,11 @@ def _encode(splits, weights, network, language, seed, quiet):
 def _linear_rows(train, val, test, quiet):
     """CCA and PLS, each with the settings of the highest rsum on val; ties go to the first of the grid."""
     widest = min(*train.images.shape, *train.texts.shape)
+    widths = [n for n in _COMPONENTS if n <= widest] or [widest]
     candidates = [("CCA", {"reg": regs}) for regs in product(_RIDGES, _RIDGES)] + [("PLS", {})]
     best = {}
     for name, settings in progress(candidates, desc="CCA and PLS", unit="fit", verbose=not quiet):
-        fusion = CCA(min(max(_COMPONENTS), widest), **settings) if name == "CCA" else PLS(min(max(_COMPONENTS), widest))
+        fusion = CCA(widths[-1], **settings) if name == "CCA" else PLS(widths[-1])
         start = time.perf_counter()
         train.fit(fusion)
         seconds = time.perf_counter() - start
@@ -117,7 +124,7 @@ def _linear_rows(train, val, test, quiet):
                 fusion.set_params(power=power)
                 settings = {**settings, "power": power}
             embedded = val.embed(fusion)
-            for n_components in (n for n in _COMPONENTS if n <= widest):
+            for n_components in widths:
                 rsum = scores_of(_cut(embedded, n_components))["rsum"]
                 if name not in best or rsum > best[name][0]:
                     best[name] = rsum, {"n_components": n_components, **settings}, seconds

@@ -52,7 +52,7 @@ def run_demo(out, language, n_samples, seed, *, force, quiet):
         train_pairs, test_pairs = pairs[:-n_test], pairs[-n_test:]
         bar.update()
         start = time.perf_counter()
-        encoders = image_encoder(), text_encoder(language, 100, seed)
+        encoders = image_encoder(), text_encoder(split_pairs(train_pairs).texts, language, 100, seed)
         train = encode_pairs(*encoders, train_pairs, fit=True)
         test = encode_pairs(*encoders, test_pairs)
         encoding_seconds = time.perf_counter() - start

@@ -26,7 +26,7 @@ def whole_file(path, force, mode="w"):
     path : path-like
     force : bool
         Replace a file that is there.
-    mode : {"w", "wb"}
+    mode : {"w", "w+b"}
 
     Yields
     ------

@@ -10,7 +10,6 @@ from ._models import save_model
 from ._report import Report
 from ._systems import guess_language, image_encoder, make_fusion, text_encoder
 
-# Components of the text side; a small table has fewer words than this and keeps what it has.
 _TEXT_COMPONENTS = 300
 
 
@@ -45,7 +44,7 @@ def run_fit(
     start = time.perf_counter()
     retriever = Retriever(
         image_encoder(weights, network, verbose=not quiet),
-        text_encoder(language, _TEXT_COMPONENTS, seed),
+        text_encoder(parts.texts, language, _TEXT_COMPONENTS, seed),
         make_fusion(fusion, seed, verbose=not quiet),
     ).fit(table)
     seconds = time.perf_counter() - start

@@ -29,7 +29,7 @@ def save_model(retriever, path, force):
     """
     import skops.io
 
-    with whole_file(path, force, "wb") as file:
+    with whole_file(path, force, "w+b") as file:
         skops.io.dump(retriever, file, compression=zipfile.ZIP_DEFLATED)
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(_LEAF, json.dumps({"format": FORMAT, "mmfeat": mmfeat.__version__}))

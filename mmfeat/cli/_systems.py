@@ -34,9 +34,27 @@ def image_encoder(weights=None, network="mobilenet_v2", *, size=96, verbose=Fals
     return make_pipeline(CNNFeatures(network, str(weights), test_time="flip", verbose=verbose), PowerNormalizer())
 
 
-def text_encoder(language, n_components, seed):
-    """Encoder of sentences: TF-IDF reduced by a singular value decomposition."""
-    return tfidf_lsa(n_components, language=language, random_state=seed)
+def text_encoder(texts, language, n_components, seed):
+    """Encoder of sentences: TF-IDF reduced by a singular value decomposition, no wider than the texts allow.
+
+    Parameters
+    ----------
+    texts : list of str
+        What it will be fitted on; only counted here.
+    language : {"en", "zh"}
+    n_components : int
+        Most columns.
+    seed : int
+
+    Returns
+    -------
+    encoder : Pipeline
+    """
+    # In a small table most words stand once, and dropping them would leave little.
+    min_df = 2 if len(texts) >= 1000 else 1
+    n_terms = len(tfidf_lsa(None, language=language, min_df=min_df).fit(texts).get_feature_names_out())
+    widest = min(n_components, n_terms - 1, len(texts) - 1)
+    return tfidf_lsa(widest if widest > 1 else None, language=language, min_df=min_df, random_state=seed)
 
 
 def make_fusion(name, seed, *, verbose=False):

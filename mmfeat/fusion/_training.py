@@ -44,7 +44,7 @@ class Outcome:
     best_epoch: int = 0
 
 
-def train_heads(X, y, groups, held_out, settings):
+def train_heads(X, y, groups, held_out, start, settings):
     """Train one head per view.
 
     Parameters
@@ -55,6 +55,8 @@ def train_heads(X, y, groups, held_out, settings):
         Image of each pair.
     held_out : ndarray of shape (n_pairs,), dtype bool
         Pairs kept from training to choose the best epoch; none of them: the last epoch is kept.
+    start : pair of (ndarray of shape (n_in, n_out), ndarray of shape (n_out,)) or None
+        Weights and bias that the linear heads start from, with at most `n_components` columns.
     settings : Settings
 
     Returns
@@ -73,6 +75,8 @@ def train_heads(X, y, groups, held_out, settings):
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(settings.seed)
         heads = [_build_head(view.shape[1], settings) for view in (X, y)]
+        for head, layer in zip(heads, start or (), strict=False):
+            _start_from(head, *layer)
         log_temperature = torch.nn.Parameter(torch.tensor(np.log(settings.temperature), device=settings.device))
         optimizer = _build_optimizer(heads, log_temperature, settings)
         steps = -(-int((~held_out).sum()) // settings.batch_size)
@@ -88,6 +92,18 @@ def _build_head(n_features, settings):
         layers += [nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
         width = n_hidden
     return nn.Sequential(*layers, nn.Linear(width, settings.n_components)).to(settings.device)
+
+
+def _start_from(head, weight, bias):
+    """Set the linear map of a head; components beyond the columns of `weight` start small, so that they can grow."""
+    import torch
+
+    linear = head[-1]
+    with torch.no_grad():
+        linear.weight.mul_(0.01)
+        linear.bias.zero_()
+        linear.weight[: weight.shape[1]] = torch.from_numpy(np.ascontiguousarray(weight.T, dtype=np.float32))
+        linear.bias[: len(bias)] = torch.from_numpy(bias.astype(np.float32))
 
 
 def _build_optimizer(heads, log_temperature, settings):

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mmfeat.image._fold import fold_batch_norm
 from mmfeat.image._weights import check_model, find_weights, load_weights, near_matches, preset, read_weights, stamp
 
 _LOCK = threading.Lock()
@@ -187,7 +188,8 @@ def _find_nodes(module, model, layers):
 def _cut(module, nodes):
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    return create_feature_extractor(module, return_nodes=dict(nodes), suppress_diff_warning=True).eval()
+    extractor = create_feature_extractor(module, return_nodes=dict(nodes), suppress_diff_warning=True)
+    return fold_batch_norm(extractor.eval())
 
 
 def _probe(extractor, name, size, device):

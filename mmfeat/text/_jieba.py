@@ -97,9 +97,9 @@ class JiebaTokenizer(BaseEstimator):
         if not isinstance(text, str):
             raise ValueError(f"Expected a str to cut into words. Got {text!r} instead.")
         stop_words = self._checked_stop_words()
-        tokens = (token for token in self._cutter().cut(text, HMM=self.hmm) if any(map(str.isalnum, token)))
+        tokens = [token for token in self._cutter().cut(text, HMM=self.hmm) if any(map(str.isalnum, token))]
         if self.lowercase:
-            tokens = map(str.lower, tokens)
+            tokens = [token.lower() for token in tokens]
         return [token for token in tokens if token not in stop_words]
 
     def _cutter(self):
@@ -114,13 +114,14 @@ class JiebaTokenizer(BaseEstimator):
         """Set of the stop words. Runs for each sentence, so that parameters are checked only when one has changed."""
         words = tuple(self.stop_words) if isinstance(self.stop_words, Collection) else self.stop_words
         key = (self.hmm, self.lowercase, words)
-        if "_checked" not in self.__dict__ or self._checked[0] != key:
+        checked = self.__dict__.get("_checked")
+        if checked is None or checked[0] != key:
             self._validate_params()
             strangers = [word for word in words or () if not isinstance(word, str)]
             if strangers:
                 raise ValueError(f"`stop_words` must hold str only. Got {strangers[0]!r} instead. Drop or convert it.")
-            self._checked = key, frozenset(words or ())
-        return self._checked[1]
+            checked = self._checked = key, frozenset(words or ())
+        return checked[1]
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -10,8 +10,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 
-from mmfeat.fusion import LearnedProjection
+from mmfeat.fusion import CCA, LearnedProjection
 from mmfeat.fusion._losses import hardest_triplet, infonce
 from mmfeat.metrics import match_groups, rank_embeddings, recall_at_k
 
@@ -24,6 +25,10 @@ def make_views(n=200, d=30, e=20, shared=6, noise=0.1, seed=0):
     X = common @ rng.normal(size=(shared, d)) + noise * rng.normal(size=(n, d))
     Y = common @ rng.normal(size=(shared, e)) + noise * rng.normal(size=(n, e))
     return X.astype(np.float32), Y.astype(np.float32)
+
+
+def random_start(n_components, **parameters):
+    return LearnedProjection(n_components, init="random", **{"learning_rate": 1e-2, "random_state": 0, **parameters})
 
 
 def recall(projection, X, Y, k=1):
@@ -71,7 +76,7 @@ def test_gradients_are_right(loss):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_learns_the_common_space(loss):
     X, Y = make_views(400)
-    projection = LearnedProjection(16, loss=loss, max_epochs=40, learning_rate=1e-2, batch_size=64, random_state=0)
+    projection = random_start(16, loss=loss, max_epochs=40, batch_size=64)
     projection.fit(X[:300], Y[:300])
     # Chance is 1 %.
     assert recall(projection, X[300:], Y[300:]) > 0.8
@@ -81,22 +86,55 @@ def test_learns_the_common_space(loss):
 def test_shuffled_pairs_teach_nothing():
     X, Y = make_views(400)
     shuffled = np.random.default_rng(1).permutation(300)
-    projection = LearnedProjection(16, max_epochs=10, learning_rate=1e-2, random_state=0).fit(X[:300], Y[:300][shuffled])
+    projection = random_start(16, max_epochs=10).fit(X[:300], Y[:300][shuffled])
     assert recall(projection, X[300:], Y[300:], k=10) < 0.3
 
 
 def test_a_small_set_is_learned_by_heart():
     X, Y = np.random.default_rng(2).normal(size=(2, 64, 40)).astype(np.float32)
-    projection = LearnedProjection(
-        32, hidden=(64,), dropout=0, max_epochs=150, learning_rate=1e-2, early_stopping=False, random_state=0
-    )
+    projection = random_start(32, hidden=(64,), dropout=0, max_epochs=150, early_stopping=False)
     assert recall(projection.fit(X, Y), X, Y) == 1
+
+
+@pytest.mark.parametrize("init", ["cca", CCA(reg=0.1, power=2)])
+def test_a_start_from_cca_ranks_as_that_cca_does(init):
+    X, Y = make_views(noise=1)
+    projection = LearnedProjection(8, init=init, learning_rate=1e-12, max_epochs=1, early_stopping=False, random_state=0)
+    expected = clone(init) if isinstance(init, CCA) else CCA(reg=0.5)
+    expected.set_params(n_components=8).fit(X, Y)
+    projection.fit(X, Y)
+    for ours, theirs in (
+        (projection.transform(X), expected.transform(X)),
+        (projection.transform_y(Y), expected.transform_y(Y)),
+    ):
+        assert_allclose(ours, theirs / np.linalg.norm(theirs, axis=1, keepdims=True), atol=1e-4)
+
+
+def test_training_mends_what_cca_leaves():
+    # Heavy-tailed noise misleads covariances; the ranking loss is less impressed.
+    rng = np.random.default_rng(3)
+    X, Y = make_views(900, noise=0.5)
+    X[rng.random(900) < 0.2] *= 8
+    start = CCA(16, reg=0.5).fit(X[:600], Y[:600])
+    projection = LearnedProjection(16, learning_rate=1e-3, batch_size=128, random_state=0).fit(X[:600], Y[:600])
+    assert recall(projection, X[600:], Y[600:]) > recall(start, X[600:], Y[600:])
+
+
+def test_components_beyond_those_of_cca_are_learned():
+    X, Y = make_views()
+    rows = [
+        LearnedProjection(64, max_epochs=n, learning_rate=1e-2, early_stopping=False, random_state=0).fit(X, Y).transform(X)
+        for n in (1, 20)
+    ]
+    assert rows[0].shape == (200, 64)
+    # 20 columns of texts allow 20 canonical components; the other 44 begin near nothing and grow.
+    assert 0 < np.abs(rows[0][:, 20:]).mean() < np.abs(rows[1][:, 20:]).mean() / 2
 
 
 def test_groups_are_held_out_together_and_ranked_as_one_image():
     X, Y = make_views(60)
     groups = np.repeat(np.arange(60), 3)
-    projection = LearnedProjection(8, max_epochs=40, learning_rate=1e-2, batch_size=32, random_state=0)
+    projection = random_start(8, max_epochs=40, batch_size=32)
     projection.fit(X[groups], np.repeat(Y, 3, axis=0), groups=groups)
     relevance = match_groups(np.arange(60), groups)
     ranks = rank_embeddings(projection.transform(X), projection.transform_y(np.repeat(Y, 3, axis=0)), relevance)
@@ -108,7 +146,7 @@ def test_groups_are_held_out_together_and_ranked_as_one_image():
 
 def test_the_best_epoch_is_kept_and_training_stops():
     X, Y = make_views(noise=2)
-    projection = LearnedProjection(8, max_epochs=200, learning_rate=3e-2, patience=3, random_state=0).fit(X, Y)
+    projection = random_start(8, max_epochs=200, learning_rate=3e-2, patience=3).fit(X, Y)
     assert projection.best_epoch_ == int(np.argmax(projection.validation_curve_))
     assert len(projection.loss_curve_) == projection.best_epoch_ + 4 < 200
 
@@ -120,10 +158,10 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_generators_
     expected = torch.rand(1), np.random.rand()
     torch.manual_seed(7)
     np.random.seed(7)
-    first = LearnedProjection(8, max_epochs=3, random_state=0).fit(X, Y)
+    first = random_start(8, max_epochs=3).fit(X, Y)
     assert (torch.rand(1), np.random.rand()) == expected
-    again = LearnedProjection(8, max_epochs=3, random_state=0).fit(X, Y)
-    other = LearnedProjection(8, max_epochs=3, random_state=1).fit(X, Y)
+    again = random_start(8, max_epochs=3).fit(X, Y)
+    other = random_start(8, max_epochs=3, random_state=1).fit(X, Y)
     assert_array_equal(first.transform(X), again.transform(X))
     assert np.abs(first.transform(X) - other.transform(X)).max() > 0.01
 
@@ -131,14 +169,14 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_generators_
 def test_sparse_texts_are_learned_from_without_making_them_dense():
     X, Y = make_views()
     sparse_texts = sparse.csr_array(np.maximum(Y, 0))
-    projection = LearnedProjection(8, max_epochs=20, learning_rate=1e-2, random_state=0).fit(X, sparse_texts)
+    projection = random_start(8, max_epochs=20).fit(X, sparse_texts)
     assert recall(projection, X, sparse_texts, k=10) > 0.5
     assert_allclose(projection.transform_y(sparse_texts), projection.transform_y(sparse_texts.toarray()), atol=1e-5)
 
 
 def test_transform_is_the_head_that_was_trained():
     X, Y = make_views()
-    projection = LearnedProjection(8, hidden=(16, 12), max_epochs=2, random_state=0).fit(X, Y)
+    projection = random_start(8, hidden=(16, 12), max_epochs=2).fit(X, Y)
     layers = []
     for weight, bias in projection.x_layers_:
         layer = torch.nn.Linear(*weight.shape)
@@ -174,7 +212,7 @@ def test_the_pickle_holds_no_torch_and_transforms_without_it(tmp_path):
 def test_a_diverging_loss_is_told():
     X, Y = make_views()
     with pytest.raises(FloatingPointError, match="Reduce `learning_rate`"):
-        LearnedProjection(8, hidden=(8,), learning_rate=1e30, max_epochs=5, random_state=0).fit(X, Y)
+        random_start(8, hidden=(8,), learning_rate=1e30, max_epochs=5).fit(X, Y)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +220,8 @@ def test_a_diverging_loss_is_told():
     [
         ({"loss": "infonc"}, None, "loss"),
         ({"batch_size": 1}, None, "batch_size"),
-        ({"hidden": (0,)}, None, r"`hidden` must hold integers of at least 1. Got \(0,\)"),
+        ({"hidden": (8,)}, None, "A start from CCA needs linear heads"),
+        ({"hidden": (0,), "init": "random"}, None, r"`hidden` must hold integers of at least 1. Got \(0,\)"),
         ({"device": "gpu"}, None, "`device` must be 'auto'"),
         ({"device": "cuda:99"}, None, "`device` is 'cuda:99', but torch sees"),
         ({}, np.zeros(200, int), "All rows belong to one group"),
@@ -200,6 +239,5 @@ def test_cuda_learns_as_the_cpu_does():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA")
     X, Y = make_views(400)
-    settings = {"max_epochs": 40, "learning_rate": 1e-2, "batch_size": 64, "random_state": 0}
-    projection = LearnedProjection(16, device="cuda", **settings).fit(X[:300], Y[:300])
+    projection = random_start(16, device="cuda", max_epochs=40, batch_size=64).fit(X[:300], Y[:300])
     assert recall(projection, X[300:], Y[300:]) > 0.8

@@ -1,0 +1,211 @@
+"""The command from end to end, in process: files written, formats, errors in one line."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mmfeat.cli import main
+from mmfeat.cli._evaluate import Encoded, chance, scores_of
+from mmfeat.datasets import make_scenes
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "sample.mmfeat"
+    code = run("fit", "--pairs", SAMPLE / "ImageWordData.csv", "--images", SAMPLE / "ImageData", "--out", path, "--quiet")
+    assert code == 0
+    return path
+
+
+def search(model, queries, gallery, out, *more):
+    return run(
+        "search", "--model", model, "--queries", SAMPLE / queries, "--gallery", SAMPLE / gallery,
+        "--images", SAMPLE / "ImageData", "--out", out, *more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("queries", "gallery", "header", "id_column"),
+    [
+        ("word_test.csv", "image_data.csv", "text_id,similarity_ranking,result_image_id", "image_id"),
+        ("image_test.csv", "word_data.csv", "image_id,similarity_ranking,result_text_id", "text_id"),
+    ],
+)
+def test_both_searches_write_the_five_best_in_the_asked_format(model, tmp_path, capsys, queries, gallery, header, id_column):
+    out = tmp_path / "result.csv"
+    assert search(model, queries, gallery, out, "--truth", SAMPLE / "truth.csv", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    content = out.read_bytes()
+    assert content.startswith(header.encode() + b"\n") and b"\r" not in content
+    rows = pd.read_csv(out, dtype=str)
+    query_ids = pd.read_csv(SAMPLE / queries, dtype=str, encoding="utf-8-sig").iloc[:, 0]
+    gallery_ids = pd.read_csv(SAMPLE / gallery, dtype=str, encoding="utf-8-sig")[id_column]
+    assert rows.iloc[:, 0].tolist() == np.repeat(query_ids, 5).tolist()
+    assert rows["similarity_ranking"].tolist() == ["1", "2", "3", "4", "5"] * len(query_ids)
+    assert set(rows.iloc[:, 2]) <= set(gallery_ids)
+    assert not rows.duplicated([rows.columns[0], rows.columns[2]]).any()
+    # The recall told is that of the file written, and well above chance (5 %).
+    truth = pd.read_csv(SAMPLE / "truth.csv", dtype=str)
+    right = set(zip(truth[rows.columns[0]], truth[id_column], strict=True))
+    hits = {query for query, answer in zip(rows.iloc[:, 0], rows.iloc[:, 2], strict=True) if (query, answer) in right}
+    assert record["recall"]["5"] == pytest.approx(len(hits) / len(query_ids))
+    assert record["recall"]["5"] > 0.15
+
+
+def test_search_speaks_unless_told_to_be_quiet(model, tmp_path, capsys):
+    assert search(model, "word_test.csv", "image_data.csv", tmp_path / "a.csv", "-k", 3) == 0
+    assert "answered by 3 of 100 pictures each" in capsys.readouterr().out
+    assert search(model, "word_test.csv", "image_data.csv", tmp_path / "b.csv", "--quiet") == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_output_that_exists_is_kept_without_force(model, tmp_path, capsys):
+    out = tmp_path / "result.csv"
+    out.write_text("precious")
+    assert search(model, "word_test.csv", "image_data.csv", out) == 1
+    assert "exists. Pass --force" in capsys.readouterr().err
+    assert out.read_text() == "precious"
+    assert search(model, "word_test.csv", "image_data.csv", out, "--force", "--quiet") == 0
+    assert out.read_text().startswith("text_id,")
+    assert [path.name for path in tmp_path.iterdir()] == ["result.csv"]
+
+
+@pytest.mark.parametrize(
+    ("queries", "gallery", "more", "message"),
+    [
+        ("word_test.csv", "word_data.csv", (), "both hold sentences"),
+        ("image_test.csv", "image_data.csv", (), "both hold pictures"),
+        ("word_test.csv", "image_data.csv", ("-k", "101"), "size of the gallery, 100. Got 101"),
+        ("word_test.csv", "image_data.csv", ("--text-column", "words"), r"neither a column 'words'"),
+        ("word_test.csv", "no.csv", (), "no.csv"),
+        ("word_test.csv", "image_data.csv", ("--truth", SAMPLE / "word_test.csv"), "no column 'image_id'"),
+    ],
+)
+def test_bad_searches_end_with_one_line(model, tmp_path, capsys, queries, gallery, more, message):
+    assert search(model, queries, gallery, tmp_path / "r.csv", *more) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def write_pairs(folder, rows):
+    for name in {name for name, _ in rows if name.startswith("p")}:
+        Image.fromarray(np.full((40, 40, 3), 80, np.uint8)).save(folder / name)
+    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image_id", "caption"), *rows])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "has no rows"),
+        ([("p1.png", "a car"), ("gone.png", "a cat")], "gone.png"),
+        ([("p1.png", "a car"), ("../p1.png", "a cat")], "../p1.png"),
+        ([("p1.png", "a car"), ("p1.png", "a cat")], "group"),
+        ([("p1.png", "a car"), ("p2.png", "")], "caption"),
+    ],
+)
+def test_bad_pairs_end_with_one_line_and_no_model(tmp_path, capsys, rows, message):
+    write_pairs(tmp_path, rows)
+    out = tmp_path / "m.mmfeat"
+    assert run("fit", "--pairs", tmp_path / "pairs.csv", "--images", tmp_path, "--out", out) == 1
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not out.exists()
+
+
+def test_an_undecodable_picture_is_named(tmp_path, capsys):
+    write_pairs(tmp_path, [(f"p{i}.png", f"a thing number {i}") for i in range(4)])
+    (tmp_path / "p2.png").write_bytes(b"no picture")
+    assert run("fit", "--pairs", tmp_path / "pairs.csv", "--images", tmp_path, "--out", tmp_path / "m.mmfeat", "--quiet") == 1
+    assert "could not decode image 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fusion", ["pls", "learned"])
+def test_other_fusions_make_models_too(tmp_path, fusion):
+    pairs = make_scenes(60, captions_per_image=2, random_state=0)
+    for name, image in zip(pairs.index, pairs["image"], strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    rows = [(f"{name}.png", text) for name, texts in pairs["text"].items() for text in texts]
+    with (tmp_path / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image_id", "caption"), *rows])
+    out = tmp_path / "m.mmfeat"
+    arguments = ("--pairs", tmp_path / "pairs.csv", "--images", tmp_path, "--out", out, "--group", "--fusion", fusion)
+    assert run("fit", *arguments, "--quiet") == 0
+    assert out.stat().st_size > 0
+
+
+def test_demo_writes_a_table_and_two_pictures(tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert run("demo", "--n-samples", 150, "--out", out, "--language", "zh", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [row["system"] for row in record["results"]] == ["CCA", "PLS", "LearnedProjection", "chance"]
+    rsums = {row["system"]: row["rsum"] for row in record["results"]}
+    assert min(rsums["CCA"], rsums["PLS"], rsums["LearnedProjection"]) > 1.5 * rsums["chance"]
+    assert "30 pictures, 150 sentences" in record["gallery"]
+    table = pd.read_csv(out / "results.csv")
+    assert table["rsum"].tolist() == pytest.approx([row["rsum"] for row in record["results"]], abs=1e-3)
+    for name in ("recall.png", "pictures.png"):
+        assert np.asarray(Image.open(out / name)).std() > 10
+    assert run("demo", "--n-samples", 150, "--out", out) == 1
+    assert "exists. Pass --force" in capsys.readouterr().err
+
+
+def test_bench_on_scenes_writes_a_record_with_provenance(tmp_path, monkeypatch, capsys):
+    from mmfeat.cli import _bench
+
+    small = make_scenes(260, image_size=48, captions_per_image=2, random_state=0)
+    parts = {"train": small[:160], "val": small[160:210], "test": small[210:]}
+    monkeypatch.setattr(_bench, "_load", lambda data, root, split, language, seed: parts[split])
+    monkeypatch.setattr(_bench, "_TEXT_COMPONENTS", 40)
+    monkeypatch.setattr(_bench, "_RIDGES", (0.1, 1.0))
+    monkeypatch.setattr(_bench, "_LEARNED", ({"n_components": 32, "max_epochs": 2},))
+    assert run("bench", "--data", "scenes", "--out", tmp_path, "--n-seeds", 2) == 0
+    assert "LearnedProjection" in capsys.readouterr().out
+    record = json.loads((tmp_path / "scenes_en_colour_and_gradients.json").read_text(encoding="utf-8"))
+    assert record["gallery"] == {"images": 50, "texts": 100}
+    assert record["chosen_on"] == "val"
+    assert {"numpy", "torch", "scikit-learn"} <= set(record["provenance"]["packages"])
+    assert "date" not in json.dumps(record).lower()
+    assert (tmp_path / "scenes_en_colour_and_gradients.md").read_text(encoding="utf-8").count("\n|") >= 5
+
+
+def test_bench_needs_the_folder_of_a_published_set(capsys):
+    assert run("bench", "--data", "flickr8k") == 1
+    assert "--root" in capsys.readouterr().err
+
+
+def test_wrong_options_end_with_code_two(capsys):
+    assert run("fit", "--pairs", "x.csv") == 2
+    assert run("demo", "--language", "fr") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_version_and_help(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("mmfeat 0.")
+    assert run("--help") == 0
+
+
+def test_chance_is_what_random_embeddings_score():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 3)
+    rows = [scores_of(Encoded(rng.normal(size=(60, 8)), rng.normal(size=(180, 8)), groups)) for _ in range(100)]
+    expected = chance(Encoded(np.zeros((60, 8)), np.zeros((180, 8)), groups))
+    for name, value in expected.items():
+        drawn = [row[name] for row in rows]
+        assert abs(np.mean(drawn) - value) < 4 * np.std(drawn) / 10 + 0.02 * value, name
