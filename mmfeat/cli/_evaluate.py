@@ -28,11 +28,8 @@ class Encoded:
     groups: np.ndarray
 
     def fit(self, fusion):
-        """Fit a fusion on all pairs; `groups` goes to one that takes it."""
-        from ..fusion import LearnedProjection
-
-        groups = {"groups": self.groups} if isinstance(fusion, LearnedProjection) else {}
-        return fusion.fit(self.images[self.groups], self.texts, **groups)
+        """Fit a fusion on all pairs of an image and one of its texts."""
+        return fusion.fit(self.images[self.groups], self.texts, groups=self.groups)
 
     def embed(self, fusion):
         """The same pairs in the common space of a fitted fusion."""

@@ -34,6 +34,11 @@ class TwoViewTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         -------
         embeddings : ndarray of shape (n_samples, n_components)
             float32 for float32 input, else float64.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or has another number of columns than in ``fit``.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
@@ -51,6 +56,11 @@ class TwoViewTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         -------
         embeddings : ndarray of shape (n_samples, n_components)
             float32 for float32 input, else float64.
+
+        Raises
+        ------
+        ValueError
+            If `y` holds NaN or has another number of columns than in ``fit``.
         """
         check_is_fitted(self)
         y = _check_second_view(y)
@@ -100,6 +110,16 @@ def resolve_n_components(n_components, upper):
             "the number of rows or the number of columns of either view."
         )
     return n_components
+
+
+def check_groups(groups, n_rows):
+    """Image of each row as numbers from 0; without `groups`, each row is an image of its own."""
+    if groups is None:
+        return np.arange(n_rows)
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    if codes.shape != (n_rows,):
+        raise ValueError(f"`groups` must have one value a row, shape ({n_rows},). Got shape {codes.shape} instead.")
+    return codes
 
 
 def _check_second_view(y):

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ..utils._compat import Interval, StrOptions, _fit_context
-from ._base import TwoViewTransformer
+from ._base import TwoViewTransformer, check_groups
 from ._cca import CCA
 from ._moments import column_means
 from ._training import Settings, train_heads
@@ -40,22 +40,22 @@ class LearnedProjection(TwoViewTransformer):
         Of the triplet loss, in units of cosine.
     temperature : float, default=0.05
         Where the learned temperature of the InfoNCE loss starts.
-    dropout : float, default=0.2
+    dropout : float, default=0.5
         Share of the inputs, and of the hidden units, that each training step leaves out, in [0, 1).
     batch_size : int, default=512
         Pairs a step; each is a negative for all others but those of the same image.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=1e-4
         Of AdamW: reached after a tenth of the steps, then lowered to zero along a cosine.
     weight_decay : float, default=1e-2
         Of AdamW.
-    max_epochs : int, default=30
+    max_epochs : int, default=15
         Passes over the pairs.
     early_stopping : bool, default=True
         Hold out a share of the images and keep the epoch that ranks them best. Where that share is fewer than two
         images, the last epoch is kept.
     validation_fraction : float, default=0.1
         Share of the images held out, in (0, 1).
-    patience : int, default=8
+    patience : int, default=3
         Epochs without a better ranking before training stops.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         Where to train; "auto" takes CUDA if it is there.
@@ -136,14 +136,14 @@ class LearnedProjection(TwoViewTransformer):
         init="cca",
         margin=0.2,
         temperature=0.05,
-        dropout=0.2,
+        dropout=0.5,
         batch_size=512,
-        learning_rate=1e-3,
+        learning_rate=1e-4,
         weight_decay=1e-2,
-        max_epochs=30,
+        max_epochs=15,
         early_stopping=True,
         validation_fraction=0.1,
-        patience=8,
+        patience=3,
         device="auto",
         random_state=None,
         verbose=False,
@@ -192,7 +192,9 @@ class LearnedProjection(TwoViewTransformer):
             If the loss is no longer a number.
         """
         X, y = self._check_views(X, y)
-        groups = _check_groups(groups, X.shape[0])
+        groups = check_groups(groups, X.shape[0])
+        if groups.max() == 0:
+            raise ValueError("All rows belong to one image, so there are no wrong pairs to learn from. Pass two images or more.")
         rng = check_random_state(self.random_state)
         held_out = self._hold_out(groups, rng)
         self.x_mean_, self.x_scale_ = _mean_and_scale(X)
@@ -283,17 +285,6 @@ def _forward(view, layers):
         view = np.asarray(view @ weight.astype(view.dtype)) + bias.astype(view.dtype)
     norms = np.linalg.norm(view, axis=1, keepdims=True)
     return view / np.where(norms > 0, norms, 1)
-
-
-def _check_groups(groups, n_rows):
-    if groups is None:
-        return np.arange(n_rows)
-    names, codes = np.unique(np.asarray(groups), return_inverse=True)
-    if codes.shape != (n_rows,):
-        raise ValueError(f"`groups` must have one value a row, shape ({n_rows},). Got shape {codes.shape} instead.")
-    if len(names) < 2:
-        raise ValueError("All rows belong to one group, so there are no wrong pairs to learn from. Pass two images or more.")
-    return codes
 
 
 def _check_hidden(hidden):

@@ -25,7 +25,7 @@ def fold_batch_norm(extractor):
     folded = fx.GraphModule(extractor, extractor.graph).eval()
     calls = Counter(node.target for node in folded.graph.nodes if node.op == "call_module")
     for node in list(folded.graph.nodes):
-        if node.op != "call_module" or calls[node.target] > 1:
+        if node.op != "call_module" or calls[node.target] > 1 or not node.args:
             continue
         module, source = folded.get_submodule(node.target), node.args[0]
         if isinstance(module, nn.Sequential):  # torchvision's convolution + norm + activation is one node

@@ -65,6 +65,11 @@ def match_groups(query_groups, gallery_groups):
     -------
     relevance : scipy.sparse.csr_array of shape (n_queries, n_gallery), dtype float64
 
+    Raises
+    ------
+    ValueError
+        If the groups are not 1-D.
+
     Examples
     --------
     >>> from mmfeat.metrics import match_groups

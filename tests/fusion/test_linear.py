@@ -160,6 +160,22 @@ class TestBothLinearFusions:
         assert_allclose(fusion.transform(X[7:8])[0], fusion.transform(X)[7])
         assert_allclose(fusion.transform_y(Y[7:8])[0], fusion.transform_y(Y)[7])
 
+    @pytest.mark.parametrize("as_sparse", [False, True])
+    def test_groups_of_repeated_images_change_the_time_but_not_the_answer(self, fusion, as_sparse):
+        X, Y = make_views(40, 100, 30)
+        groups = np.repeat(np.arange(40)[::-1], 3)
+        repeated, texts = X[groups], np.random.default_rng(6).normal(size=(120, 30)) + Y[groups]
+        view = sparse.csr_array(repeated) if as_sparse else repeated
+        plain = type(fusion)(**fusion.get_params()).fit(repeated, texts)
+        grouped = type(fusion)(**fusion.get_params()).fit(view, texts, groups=groups)
+        assert grouped.moments_ is None and plain.moments_ is not None
+        assert_allclose(grouped.transform(X), plain.transform(X), atol=1e-7)
+        assert_allclose(grouped.transform_y(Y), plain.transform_y(Y), atol=1e-7)
+        # Groups whose rows are no repetitions are told apart and must not be collapsed.
+        noisy = repeated + np.random.default_rng(7).normal(size=repeated.shape)
+        expected = type(fusion)(**fusion.get_params()).fit(noisy, texts).transform(X)
+        assert_allclose(fusion.fit(noisy, texts, groups=groups).transform(X), expected, atol=1e-8)
+
     def test_too_many_components_are_refused_with_the_bound(self, fusion):
         X, Y = make_views(300, 40, 3)
         with pytest.raises(ValueError, match="upper bound is 3. Got 5 instead"):

@@ -122,6 +122,28 @@ def test_a_layer_that_gives_no_features_is_refused():
         _probe(_cut(network, {"stage2.0.size": "stage2.0.size"}), "stage2.0.size", 32, "cpu")
 
 
+@pytest.mark.parametrize(
+    ("model", "layer", "module"),
+    [("mobilenet_v3_small", None, "classifier.0"), ("shufflenet_v2_x0_5", "conv5.0", "conv5.0")],
+)
+def test_batch_norms_with_trained_statistics(model, layer, module, images, tmp_path):
+    network = seeded(model)
+    generator = torch.Generator().manual_seed(1)
+    norms = [part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        for norm in norms:  # fresh ones change nothing
+            norm.running_mean.normal_(0, 0.3, generator=generator)
+            norm.running_var.uniform_(0.5, 2, generator=generator)
+            norm.weight.uniform_(0.5, 2, generator=generator)
+            norm.bias.normal_(0, 0.3, generator=generator)
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    expected = by_hand(network, model, images, module, pre=layer is None)
+    features = CNNFeatures(model, tmp_path / "net.pth", "avgpool" if layer is None else layer).fit(images)
+    assert_same(features.transform(images), expected)
+    left = [part for part in features._network().module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    assert len(left) == 0
+
+
 def test_several_layers_stand_in_the_order_asked_for(images):
     network = seeded("squeezenet1_1")
     layers = ["features.12", "features.5"]
