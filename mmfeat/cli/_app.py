@@ -4,11 +4,12 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 import mmfeat
+
 
 class Language(str, Enum):
     """Languages of texts."""
@@ -51,7 +52,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors; 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Weights = Annotated[Optional[Path], typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True)]
+Weights = Annotated[Path | None, typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True)]
 Network = Annotated[str, typer.Option(help="torchvision network that the weights belong to.")]
 ImageColumn = Annotated[str, typer.Option(help="Column that names the picture.")]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the sentence.")]
@@ -83,11 +84,11 @@ def demo(
 @app.command()
 def bench(
     data: Annotated[Data, typer.Option(help="Data set.")],
-    root: Annotated[Optional[Path], typer.Option(help="Folder of the data set.", exists=True)] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.", exists=True)] = None,
     language: Annotated[Language, typer.Option(help="Language of the captions.")] = Language.en,
     weights: Weights = None,
     network: Network = "mobilenet_v2",
-    out: Annotated[Optional[Path], typer.Option(help="Folder for NAME.json and NAME.md.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for NAME.json and NAME.md.")] = None,
     n_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the learned projection.")] = 3,
     seed: Seed = 0,
     force: Force = False,
@@ -158,7 +159,7 @@ def search(
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Answers to each query.")] = 5,
-    truth: Annotated[Optional[Path], typer.Option(help="CSV of right pairs; prints the recall.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="CSV of right pairs; prints the recall.")] = None,
     image_column: ImageColumn = "image_id",
     text_column: TextColumn = "caption",
     id_column: Annotated[str, typer.Option(help="Column that names the sentence.")] = "text_id",

@@ -113,7 +113,7 @@ def _linear_rows(train, val, test, quiet):
     widest = min(*train.images.shape, *train.texts.shape)
     widths = [n for n in _COMPONENTS if n <= widest] or [widest]
     candidates = [("CCA", {"reg": regs}) for regs in product(_RIDGES, _RIDGES)] + [("PLS", {})]
-    best = {}
+    best: dict = {}
     for name, settings in progress(candidates, desc="CCA and PLS", unit="fit", verbose=not quiet):
         fusion = CCA(widths[-1], **settings) if name == "CCA" else PLS(widths[-1])
         start = time.perf_counter()

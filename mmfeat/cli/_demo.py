@@ -101,7 +101,9 @@ def _write_table(path, rows, force):
 def _draw_answers(embedded, pairs, path, force):
     """The first pictures that CCA finds for one sentence of each of a few scenes."""
     parts = split_pairs(pairs)
-    chosen = [int(np.flatnonzero(parts.groups == row)[0]) for row in np.linspace(0, len(pairs) - 1, _QUERIES).astype(int)]
+    chosen = [
+        int(np.flatnonzero(parts.groups == row)[0]) for row in np.linspace(0, len(pairs) - 1, _QUERIES).astype(int)
+    ]
     _, found = EmbeddingIndex(embedded.images).search(embedded.texts[chosen], k=_SHOWN)
     answers = [
         (parts.texts[text], [(parts.images[item], bool(item == parts.groups[text])) for item in items])

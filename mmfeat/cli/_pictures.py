@@ -1,5 +1,6 @@
 """Pictures of results: bars of recall, and queries with the pictures found for them."""
 
+import contextlib
 import textwrap
 import warnings
 
@@ -97,19 +98,30 @@ def _font_for(text):
     """Keyword arguments of a matplotlib text that holds the letters of `text`; warns where no font has them."""
     if all(letter < "\u2e80" for letter in text):
         return {}
-    from matplotlib import font_manager
-
-    installed = {entry.name: entry.fname for entry in font_manager.fontManager.ttflist}
+    installed = _installed_families()
     for family in _CJK_FAMILIES:
         if family in installed:
             return {"family": family}
     warnings.warn(
         "No Chinese font is installed: Chinese letters will be drawn as boxes. Install one, for example the Debian package "
-        "fonts-noto-cjk or fonts-wqy-microhei, and delete matplotlib's font cache.",
+        "fonts-noto-cjk or fonts-wqy-microhei.",
         UserWarning,
         stacklevel=3,
     )
     return {}
+
+
+def _installed_families():
+    """Names of all font families, those installed since matplotlib last looked too."""
+    from matplotlib import font_manager
+
+    known = {entry.fname for entry in font_manager.fontManager.ttflist}
+    for path in font_manager.findSystemFonts():
+        if path not in known:
+            # Bitmap fonts and the like cannot be drawn with.
+            with contextlib.suppress(RuntimeError, OSError):
+                font_manager.fontManager.addfont(path)
+    return {entry.name for entry in font_manager.fontManager.ttflist}
 
 
 def _save(figure, path, force):

@@ -26,7 +26,11 @@ def markdown_table(rows):
     widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(header)]
     is_text = [isinstance(rows[0][name], str) for name in header]
     lines = [_line(header, widths, is_text)]
-    lines.append("|" + "|".join("-" * (w + 2) if left else "-" * (w + 1) + ":" for w, left in zip(widths, is_text, strict=True)) + "|")
+    lines.append(
+        "|"
+        + "|".join("-" * (w + 2) if left else "-" * (w + 1) + ":" for w, left in zip(widths, is_text, strict=True))
+        + "|"
+    )
     return "\n".join(lines + [_line(row, widths, is_text) for row in cells])
 
 

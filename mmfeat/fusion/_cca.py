@@ -112,6 +112,6 @@ class CCA(LinearFusion):
 def _check_pair(reg):
     if not isinstance(reg, tuple):
         return reg, reg
-    if len(reg) != 2 or not all(isinstance(share, Real) and share >= 0 for share in reg):
+    if len(reg) != 2 or not all(share >= 0 for share in reg):
         raise ValueError(f"`reg` must be a number of at least 0, or two of them. Got {reg!r} instead.")
     return reg

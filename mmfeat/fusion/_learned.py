@@ -194,7 +194,9 @@ class LearnedProjection(TwoViewTransformer):
         X, y = self._check_views(X, y)
         groups = check_groups(groups, X.shape[0])
         if groups.max() == 0:
-            raise ValueError("All rows belong to one image, so there are no wrong pairs to learn from. Pass two images or more.")
+            raise ValueError(
+                "All rows belong to one image, so there are no wrong pairs to learn from. Pass two images or more."
+            )
         rng = check_random_state(self.random_state)
         held_out = self._hold_out(groups, rng)
         self.x_mean_, self.x_scale_ = _mean_and_scale(X)
@@ -288,7 +290,7 @@ def _forward(view, layers):
 
 
 def _check_hidden(hidden):
-    if not all(isinstance(width, Integral) and width >= 1 for width in hidden):
+    if not all(isinstance(width, (int, np.integer)) and width >= 1 for width in hidden):
         raise ValueError(f"`hidden` must hold integers of at least 1. Got {hidden!r} instead.")
     return tuple(hidden)
 

@@ -45,13 +45,13 @@ class LinearFusion(TwoViewTransformer):
         X_narrow, basis_x = _narrow(X, check_groups(groups, X.shape[0]))
         y_narrow, basis_y = _narrow(y, np.arange(y.shape[0]))
         moments = Moments.of(X_narrow, y_narrow)
-        self._solve(moments, X.shape, y.shape)
+        x_rotations, y_rotations = self._solve(moments, X.shape, y.shape)
         self.moments_ = moments if basis_x is None and basis_y is None else None
-        if basis_x is not None:
-            self.x_mean_, self.x_rotations_ = column_means(X), basis_x @ self.x_rotations_
-        if basis_y is not None:
-            self.y_mean_, self.y_rotations_ = column_means(y), basis_y @ self.y_rotations_
-        self.x_rotations_, self.y_rotations_ = _fixed_signs(self.x_rotations_, self.y_rotations_)
+        self.x_mean_, self.y_mean_ = column_means(X), column_means(y)
+        self.x_rotations_, self.y_rotations_ = _fixed_signs(
+            x_rotations if basis_x is None else basis_x @ x_rotations,
+            y_rotations if basis_y is None else basis_y @ y_rotations,
+        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -118,19 +118,20 @@ class LinearFusion(TwoViewTransformer):
                 "could be added to. Start with `partial_fit` instead of `fit`."
             )
         moments = moments if previous is None else previous + moments
-        self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)))
+        rotations = self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)))
         self.moments_ = moments
-        self.x_rotations_, self.y_rotations_ = _fixed_signs(self.x_rotations_, self.y_rotations_)
+        self.x_mean_, self.y_mean_ = moments.mean_x, moments.mean_y
+        self.x_rotations_, self.y_rotations_ = _fixed_signs(*rotations)
         return self
 
     def _solve(self, moments, shape_x, shape_y):
+        """Set the strengths; return the rotations of both views, ``n_components_`` columns each."""
         n_components = resolve_n_components(self.n_components, min(*shape_x, *shape_y))
         strengths, x_rotations, y_rotations = self._rotations(moments, shape_x[1], shape_y[1])
         # Where the rank is lower than the number of components, the rest have no strength and stay zero.
         self._strengths = _padded(strengths[None, :], n_components)[0]
-        self.x_rotations_, self.y_rotations_ = _padded(x_rotations, n_components), _padded(y_rotations, n_components)
-        self.x_mean_, self.y_mean_ = moments.mean_x, moments.mean_y
         self.n_components_ = n_components
+        return _padded(x_rotations, n_components), _padded(y_rotations, n_components)
 
     @abstractmethod
     def _rotations(self, moments, n_features, n_targets):
@@ -179,9 +180,7 @@ def _narrow(view, groups):
     repeated = view[first][groups]
     differs = abs(repeated - view).max() if sparse.issparse(view) else np.abs(repeated - view).max()
     if differs > 0:
-        groups, first = np.arange(view.shape[0]), slice(None)
-        if len(groups) >= view.shape[1]:
-            return view, None
+        return _narrow(view, np.arange(view.shape[0]))
     scores, basis = row_basis(view[first], column_means(view))
     return scores[groups], basis
 

@@ -87,7 +87,8 @@ def train_heads(X, y, groups, held_out, start, settings):
 def _build_head(n_features, settings):
     from torch import nn
 
-    layers, width = [nn.Dropout(settings.dropout)], n_features
+    layers: list[nn.Module] = [nn.Dropout(settings.dropout)]
+    width = n_features
     for n_hidden in settings.hidden:
         layers += [nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
         width = n_hidden
@@ -137,7 +138,9 @@ def _run_epochs(X, y, groups, held_out, heads, log_temperature, optimizer, sched
     outcome, best, best_heads = Outcome([], []), -np.inf, heads
     for epoch in progress(range(settings.max_epochs), desc="epochs", unit="epoch", verbose=settings.verbose):
         outcome.loss_curve.append(
-            _run_epoch(X, y, groups, rng.permutation(training_rows), heads, log_temperature, optimizer, schedule, settings)
+            _run_epoch(
+                X, y, groups, rng.permutation(training_rows), heads, log_temperature, optimizer, schedule, settings
+            )
         )
         if not np.isfinite(outcome.loss_curve[-1]):
             raise FloatingPointError(
@@ -147,7 +150,9 @@ def _run_epochs(X, y, groups, held_out, heads, log_temperature, optimizer, sched
         if not held_out.any():
             outcome.best_epoch = epoch
             continue
-        outcome.validation_curve.append(_mean_reciprocal_rank(X[held_out], y[held_out], groups[held_out], heads, settings))
+        outcome.validation_curve.append(
+            _mean_reciprocal_rank(X[held_out], y[held_out], groups[held_out], heads, settings)
+        )
         _logger.info("epoch %d: loss %.4f, mrr %.4f", epoch + 1, outcome.loss_curve[-1], outcome.validation_curve[-1])
         if outcome.validation_curve[-1] > best:
             best, best_heads, outcome.best_epoch = outcome.validation_curve[-1], copy.deepcopy(heads), epoch

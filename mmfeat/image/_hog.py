@@ -178,7 +178,7 @@ class HOGFeatures(SequenceTransformer):
 
 
 def _pair(value, name):
-    if len(value) != 2 or not all(isinstance(part, Integral) and part >= 1 for part in value):
+    if len(value) != 2 or not all(isinstance(part, (int, np.integer)) and part >= 1 for part in value):
         raise ValueError(f"`{name}` must be two integers of at least 1. Got {value!r} instead.")
     return value
 

@@ -47,7 +47,7 @@ def map_images(function, images, *, mode="RGB", min_size=None, n_threads=None, a
         return
     executor = ThreadPoolExecutor(n_threads, thread_name_prefix="mmfeat-image")
     try:
-        pending = deque()
+        pending: deque = deque()
         for row in range(len(images)):
             pending.append(executor.submit(work, row))
             if len(pending) > (ahead or 2 * n_threads):

@@ -172,7 +172,7 @@ def _find_nodes(module, model, layers):
         node = known[known.index(_head_name(module)) - 1]
         return {node: node}
     asked = (layers,) if isinstance(layers, str) else layers
-    nodes = {}
+    nodes: dict = {}
     for name in asked:
         inside = [node for node in known if node == name or node.startswith(f"{name}.")]
         if not inside:

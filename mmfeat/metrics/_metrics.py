@@ -1,7 +1,5 @@
 """Metrics of a ranking, each from the ranks of the relevant items."""
 
-from numbers import Integral
-
 import numpy as np
 
 from ._ranks import RelevantRanks, rank_relevant
@@ -166,7 +164,7 @@ def _as_ranks(scores, relevance):
 
 
 def _check_k(k, ranks):
-    if not isinstance(k, Integral) or not 1 <= k <= ranks.n_gallery:
+    if not isinstance(k, (int, np.integer)) or not 1 <= k <= ranks.n_gallery:
         raise ValueError(
             f"`k` must be an integer between 1 and the size of the gallery, {ranks.n_gallery}. Got {k!r} instead. "
             "Reduce `k` or enlarge the gallery."

@@ -1,7 +1,5 @@
 """Scorers for cross_validate and GridSearchCV over estimators that encode images and texts."""
 
-from numbers import Integral
-
 import numpy as np
 
 from ..utils._pairs import split_pairs
@@ -137,7 +135,7 @@ def make_retrieval_scorer(metric="recall", k=10, direction="mean"):
         raise ValueError(f"`metric` must be one of {list(_METRICS)}. Got {metric!r} instead.")
     if direction not in (*_DIRECTIONS, "mean"):
         raise ValueError(f"`direction` must be 'i2t', 't2i' or 'mean'. Got {direction!r} instead.")
-    if not isinstance(k, Integral) or k < 1:
+    if not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"`k` must be an integer of at least 1. Got {k!r} instead.")
     return _RetrievalScorer(metric, k, direction)
 

@@ -1,7 +1,5 @@
 """Exact nearest neighbours of embeddings by blocked products."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils import check_array, gen_batches
 
@@ -76,7 +74,7 @@ class EmbeddingIndex:
         ValueError
             If `k` is larger than the gallery, or `queries` have another width.
         """
-        if not isinstance(k, Integral) or not 1 <= k <= self.n_items:
+        if not isinstance(k, (int, np.integer)) or not 1 <= k <= self.n_items:
             raise ValueError(
                 f"`k` must be an integer between 1 and the size of the gallery, {self.n_items}. Got {k!r} instead. "
                 "Reduce `k` or enlarge the gallery."

@@ -1,11 +1,13 @@
 """Checks of the values that travel: columns of pictures, columns of sentences, matrices in two views."""
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 
 import numpy as np
 
-_IMAGE_KINDS = "a path (str or os.PathLike), a PIL image, an array (height, width[, 3 or 4]) or the bytes of an image file"
+_IMAGE_KINDS = (
+    "a path (str or os.PathLike), a PIL image, an array (height, width[, 3 or 4]) or the bytes of an image file"
+)
 
 
 def check_sequence(values, *, what):
@@ -29,8 +31,10 @@ def check_sequence(values, *, what):
         If `values` is a single item, not a sequence, has columns, or is empty.
     """
     if values is None or isinstance(values, (str, bytes, os.PathLike)) or _is_pil_image(values):
-        raise ValueError(f"Expected a sequence of {what}s. Got {_short(values)} instead. Wrap a single {what} in a list.")
-    if isinstance(values, (Mapping, Set)) or not isinstance(values, Iterable) or not hasattr(values, "__len__"):
+        raise ValueError(
+            f"Expected a sequence of {what}s. Got {_short(values)} instead. Wrap a single {what} in a list."
+        )
+    if isinstance(values, (Mapping, Set)) or not (hasattr(values, "__iter__") and hasattr(values, "__len__")):
         raise ValueError(
             f"Expected a sequence of {what}s. Got {type(values).__name__} instead. Pass a list, an array or one column."
         )

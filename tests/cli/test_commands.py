@@ -25,7 +25,9 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "sample.mmfeat"
-    code = run("fit", "--pairs", SAMPLE / "ImageWordData.csv", "--images", SAMPLE / "ImageData", "--out", path, "--quiet")
+    code = run(
+        "fit", "--pairs", SAMPLE / "ImageWordData.csv", "--images", SAMPLE / "ImageData", "--out", path, "--quiet"
+    )
     assert code == 0
     return path
 
@@ -44,7 +46,9 @@ def search(model, queries, gallery, out, *more):
         ("image_test.csv", "word_data.csv", "image_id,similarity_ranking,result_text_id", "text_id"),
     ],
 )
-def test_both_searches_write_the_five_best_in_the_asked_format(model, tmp_path, capsys, queries, gallery, header, id_column):
+def test_both_searches_write_the_five_best_in_the_asked_format(
+    model, tmp_path, capsys, queries, gallery, header, id_column
+):
     out = tmp_path / "result.csv"
     assert search(model, queries, gallery, out, "--truth", SAMPLE / "truth.csv", "--json") == 0
     record = json.loads(capsys.readouterr().out)
@@ -131,7 +135,10 @@ def test_bad_pairs_end_with_one_line_and_no_model(tmp_path, capsys, rows, messag
 def test_an_undecodable_picture_is_named(tmp_path, capsys):
     write_pairs(tmp_path, [(f"p{i}.png", f"a thing number {i}") for i in range(4)])
     (tmp_path / "p2.png").write_bytes(b"no picture")
-    assert run("fit", "--pairs", tmp_path / "pairs.csv", "--images", tmp_path, "--out", tmp_path / "m.mmfeat", "--quiet") == 1
+    assert (
+        run("fit", "--pairs", tmp_path / "pairs.csv", "--images", tmp_path, "--out", tmp_path / "m.mmfeat", "--quiet")
+        == 1
+    )
     assert "could not decode image 2" in capsys.readouterr().err
 
 

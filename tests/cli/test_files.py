@@ -1,7 +1,5 @@
 """Files that are written whole or not at all."""
 
-import os
-
 import pytest
 
 from mmfeat.cli._files import refuse_existing, whole_file
@@ -37,7 +35,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     (tmp_path / "plain").write_text("")
     with whole_file(tmp_path / "whole", force=False) as file:
         file.write("")
-    assert os.stat(tmp_path / "whole").st_mode == os.stat(tmp_path / "plain").st_mode
+    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_folders_and_missing_folders_are_told(tmp_path):

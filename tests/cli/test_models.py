@@ -28,7 +28,9 @@ def pairs():
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("fusion", ["cca", "pls", "learned"])
 def test_a_model_comes_back_as_it_went(tmp_path, pairs, fusion, language):
-    retriever = Retriever(image_encoder(), tfidf_lsa(10, language=language, min_df=1, random_state=0), make_fusion(fusion, 0)).fit(pairs)
+    retriever = Retriever(
+        image_encoder(), tfidf_lsa(10, language=language, min_df=1, random_state=0), make_fusion(fusion, 0)
+    ).fit(pairs)
     save_model(retriever, tmp_path / "m", force=False)
     again = load_model(tmp_path / "m")
     assert_allclose(again.encode_text(["a red car"]), retriever.encode_text(["a red car"]))
@@ -41,7 +43,9 @@ def test_a_network_comes_back_as_it_went(tmp_path, pairs):
     retriever = Retriever(network, tfidf_lsa(10, min_df=1, random_state=0), make_fusion("cca", 0)).fit(pairs)
     save_model(retriever, tmp_path / "m", force=False)
     assert (tmp_path / "m").stat().st_size < 30e6
-    assert_allclose(load_model(tmp_path / "m").encode_image(pairs["image"][:2]), retriever.encode_image(pairs["image"][:2]))
+    assert_allclose(
+        load_model(tmp_path / "m").encode_image(pairs["image"][:2]), retriever.encode_image(pairs["image"][:2])
+    )
 
 
 def leaf(path, content):

@@ -103,7 +103,9 @@ def test_a_small_set_is_learned_by_heart():
 @pytest.mark.parametrize("init", ["cca", CCA(reg=0.1, power=2)])
 def test_a_start_from_cca_ranks_as_that_cca_does(init):
     X, Y = make_views(noise=1)
-    projection = LearnedProjection(8, init=init, learning_rate=1e-12, max_epochs=1, early_stopping=False, random_state=0)
+    projection = LearnedProjection(
+        8, init=init, learning_rate=1e-12, max_epochs=1, early_stopping=False, random_state=0
+    )
     expected = clone(init) if isinstance(init, CCA) else CCA(reg=0.5)
     expected.set_params(n_components=8).fit(X, Y)
     projection.fit(X, Y)
@@ -127,7 +129,9 @@ def test_training_mends_what_cca_leaves():
 def test_components_beyond_those_of_cca_are_learned():
     X, Y = make_views()
     rows = [
-        LearnedProjection(64, learning_rate=rate, max_epochs=20, early_stopping=False, random_state=0).fit(X, Y).transform(X)
+        LearnedProjection(64, learning_rate=rate, max_epochs=20, early_stopping=False, random_state=0)
+        .fit(X, Y)
+        .transform(X)
         for rate in (1e-12, 1e-2)
     ]
     assert rows[0].shape == (200, 64)

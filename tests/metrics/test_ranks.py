@@ -67,7 +67,7 @@ def test_embeddings_are_ranked_by_cosine_in_blocks_as_in_one():
 
 
 def test_negative_scores_are_ordinary_scores():
-    assert rank_relevant([[-0.1, -0.5, -0.9]]  , relevance=[0]).first.tolist() == [1]
+    assert rank_relevant([[-0.1, -0.5, -0.9]], relevance=[0]).first.tolist() == [1]
 
 
 def test_a_zero_embedding_is_ranked_last():

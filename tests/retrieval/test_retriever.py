@@ -39,7 +39,9 @@ def as_array(pairs):
 
 
 def as_polars(pairs):
-    return pl.DataFrame({"image": pl.Series(pairs["image"].to_list(), dtype=pl.Object), "text": pairs["text"].to_list()})
+    return pl.DataFrame(
+        {"image": pl.Series(pairs["image"].to_list(), dtype=pl.Object), "text": pairs["text"].to_list()}
+    )
 
 
 def test_score_is_the_mean_of_the_recalls_of_the_full_score_matrix(pairs, retriever):

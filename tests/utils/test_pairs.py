@@ -41,7 +41,10 @@ def test_a_cell_may_hold_one_string_and_columns_any_name():
         (pd.DataFrame({"image": [], "text": []}), "empty table"),
         (pd.DataFrame({"image": ["a", None], "text": ["b", "c"]}, dtype=object), "Image 1 is None"),
         (pd.DataFrame({"image": ["a", "b"], "text": ["b", np.nan]}, dtype=object), "text of pair 1 is nan"),
-        (pd.DataFrame({"image": ["a", "b"], "text": [["b"], ["c", 3]]}), "captions of pair 1 cannot be used: Text 1 is 3"),
+        (
+            pd.DataFrame({"image": ["a", "b"], "text": [["b"], ["c", 3]]}),
+            "captions of pair 1 cannot be used: Text 1 is 3",
+        ),
         (pd.DataFrame({"image": ["a", "b"], "text": [["b"], []]}), "captions of pair 1 .* at least one"),
         (pd.DataFrame({"image": ["a", "b", "a"], "text": ["b", "c", "d"]}), "Pairs 0 and 2 .*'a'.*group_captions"),
     ],
