@@ -27,7 +27,7 @@ for caption in test["text"].iloc[0]:
 # The model. All that is learned comes from the training table alone: the vocabulary, its weights and singular vectors,
 # and the directions of the two views that correlate.
 images = make_union(ColorHistogram(bins=6, joint=True, grid=2), HOGFeatures(size=(96, 96), pixels_per_cell=(12, 12)))
-retriever = Retriever(images, tfidf_lsa(200, random_state=0), CCA(64, reg=0.1)).fit(train)
+retriever = Retriever(images, tfidf_lsa(200, random_state=0), CCA(64, reg=1)).fit(train)
 
 # %%
 # Recall: the share of queries with a right answer among the first k, for sentences of the 100 pictures (chance at rank

@@ -26,6 +26,6 @@ def main(arguments=None):
     mmfeat ...
     0
     """
-    from ._app import run
+    from mmfeat.cli._app import run
 
     raise SystemExit(run(arguments))

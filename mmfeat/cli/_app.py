@@ -76,7 +76,7 @@ def demo(
     as_json: Json = False,
 ):
     """Compare CCA, PLS and a learned projection on rendered scenes; nothing is downloaded."""
-    from ._demo import run_demo
+    from mmfeat.cli._demo import run_demo
 
     _report(run_demo(out, language.value, n_samples, seed, force=force, quiet=quiet or as_json), as_json, quiet)
 
@@ -96,7 +96,7 @@ def bench(
     as_json: Json = False,
 ):
     """Compare the fusions on a data set: settings chosen on its validation split, one number from its test split."""
-    from ._bench import run_bench
+    from mmfeat.cli._bench import run_bench
 
     result = run_bench(
         data.value,
@@ -131,7 +131,7 @@ def fit(
     as_json: Json = False,
 ):
     """Learn from pictures with sentences; without --weights the pictures are described by colour and gradients."""
-    from ._fit import run_fit
+    from mmfeat.cli._fit import run_fit
 
     result = run_fit(
         pairs,
@@ -168,7 +168,7 @@ def search(
     as_json: Json = False,
 ):
     """Answer sentences by pictures or pictures by sentences; the columns tell which."""
-    from ._search import run_search
+    from mmfeat.cli._search import run_search
 
     result = run_search(
         model,

@@ -7,26 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import load_flickr8k, make_scenes
-from ..fusion import CCA, PLS, LearnedProjection
-from ..utils._pairs import split_pairs
-from ..utils._progress import progress
-from ._evaluate import Encoded, chance, encode_pairs, scores_of
-from ._files import refuse_existing, whole_file
-from ._provenance import provenance
-from ._report import Report, markdown_table
-from ._systems import image_encoder, text_encoder
+from mmfeat.cli._evaluate import Encoded, chance, encode_pairs, scores_of
+from mmfeat.cli._files import refuse_existing, whole_file
+from mmfeat.cli._provenance import provenance
+from mmfeat.cli._report import Report, markdown_table
+from mmfeat.cli._systems import image_encoder, text_encoder
+from mmfeat.datasets import load_flickr8k, make_scenes
+from mmfeat.fusion import CCA, PLS, LearnedProjection
+from mmfeat.utils._pairs import split_pairs
+from mmfeat.utils._progress import progress
 
 _SPLITS = ("train", "val", "test")
 _TEXT_COMPONENTS = 1000
-_COMPONENTS = (64, 128, 200, 300, 400)
-_RIDGES = (0.03, 0.1, 0.3, 1.0)
-_POWERS = (0.0, 0.5, 1.0, 2.0)
+_COMPONENTS = (100, 200, 300, 500)
+_RIDGES = (0.3, 0.5, 1.0, 2.0)
+_POWERS = (0.5, 1.0, 1.5)
 _LEARNED = (
-    {"loss": "infonce", "dropout": 0.2},
+    {"loss": "infonce", "dropout": 0.3},
     {"loss": "infonce", "dropout": 0.5},
-    {"loss": "infonce", "dropout": 0.5, "hidden": (1024,)},
-    {"loss": "triplet", "dropout": 0.2},
+    {"loss": "infonce", "dropout": 0.7},
+    {"loss": "triplet", "dropout": 0.5},
+    {"loss": "infonce", "dropout": 0.5, "init": "random", "hidden": (1024,), "learning_rate": 1e-3},
 )
 
 

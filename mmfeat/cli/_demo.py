@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import make_scenes
-from ..fusion import CCA, PLS, LearnedProjection
-from ..retrieval import EmbeddingIndex
-from ..utils._pairs import split_pairs
-from ..utils._progress import progress
-from ._evaluate import chance, encode_pairs, scores_of
-from ._files import refuse_existing, whole_file
-from ._pictures import draw_bars, draw_grid
-from ._provenance import provenance
-from ._report import Report, markdown_table
-from ._systems import image_encoder, text_encoder
+from mmfeat.cli._evaluate import chance, encode_pairs, scores_of
+from mmfeat.cli._files import refuse_existing, whole_file
+from mmfeat.cli._pictures import draw_bars, draw_grid
+from mmfeat.cli._provenance import provenance
+from mmfeat.cli._report import Report, markdown_table
+from mmfeat.cli._systems import image_encoder, text_encoder
+from mmfeat.datasets import make_scenes
+from mmfeat.fusion import CCA, PLS, LearnedProjection
+from mmfeat.retrieval import EmbeddingIndex
+from mmfeat.utils._pairs import split_pairs
+from mmfeat.utils._progress import progress
 
 _TEST_SHARE = 0.2
 _QUERIES = 6

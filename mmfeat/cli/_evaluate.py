@@ -5,8 +5,8 @@ from math import comb
 
 import numpy as np
 
-from ..metrics import match_groups, median_rank, rank_embeddings, recall_at_k
-from ..utils._pairs import split_pairs
+from mmfeat.metrics import match_groups, median_rank, rank_embeddings, recall_at_k
+from mmfeat.utils._pairs import split_pairs
 
 KS = (1, 5, 10)
 

@@ -2,13 +2,13 @@
 
 import time
 
-from ..datasets import load_pairs
-from ..retrieval import Retriever
-from ..utils._pairs import split_pairs
-from ._files import refuse_existing
-from ._models import save_model
-from ._report import Report
-from ._systems import guess_language, image_encoder, make_fusion, text_encoder
+from mmfeat.cli._files import refuse_existing
+from mmfeat.cli._models import save_model
+from mmfeat.cli._report import Report
+from mmfeat.cli._systems import guess_language, image_encoder, make_fusion, text_encoder
+from mmfeat.datasets import load_pairs
+from mmfeat.retrieval import Retriever
+from mmfeat.utils._pairs import split_pairs
 
 _TEXT_COMPONENTS = 300
 

@@ -5,8 +5,7 @@ import json
 import zipfile
 
 import mmfeat
-
-from ._files import whole_file
+from mmfeat.cli._files import whole_file
 
 _LEAF = "mmfeat.json"
 # Raised when a file written today could not be read by yesterday's code.
@@ -55,7 +54,7 @@ def load_model(path):
     """
     import skops.io
 
-    from ..retrieval import Retriever
+    from mmfeat.retrieval import Retriever
 
     _check_leaf(path)
     try:

@@ -4,7 +4,7 @@ import contextlib
 import textwrap
 import warnings
 
-from ._files import whole_file
+from mmfeat.cli._files import whole_file
 
 # Families that hold Chinese, the common ones of each system first.
 _CJK_FAMILIES = (

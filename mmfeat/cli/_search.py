@@ -4,12 +4,12 @@ import csv
 
 import numpy as np
 
-from ..datasets import load_images, load_texts, read_table
-from ..metrics import rank_embeddings, recall_at_k
-from ..retrieval import EmbeddingIndex
-from ._files import refuse_existing, whole_file
-from ._models import load_model
-from ._report import Report
+from mmfeat.cli._files import refuse_existing, whole_file
+from mmfeat.cli._models import load_model
+from mmfeat.cli._report import Report
+from mmfeat.datasets import load_images, load_texts, read_table
+from mmfeat.metrics import rank_embeddings, recall_at_k
+from mmfeat.retrieval import EmbeddingIndex
 
 _KS = (1, 5, 10)
 

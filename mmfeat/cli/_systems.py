@@ -2,10 +2,10 @@
 
 from sklearn.pipeline import make_pipeline, make_union
 
-from ..encoding import PowerNormalizer
-from ..fusion import CCA, PLS, LearnedProjection
-from ..image import CNNFeatures, ColorHistogram, HOGFeatures
-from ..text import tfidf_lsa
+from mmfeat.encoding import PowerNormalizer
+from mmfeat.fusion import CCA, PLS, LearnedProjection
+from mmfeat.image import CNNFeatures, ColorHistogram, HOGFeatures
+from mmfeat.text import tfidf_lsa
 
 
 def image_encoder(weights=None, network="mobilenet_v2", *, size=96, verbose=False):
@@ -30,8 +30,10 @@ def image_encoder(weights=None, network="mobilenet_v2", *, size=96, verbose=Fals
             pixels_per_cell=(size // 6, size // 6), cells_per_block=(2, 2), channel_axis=-1, size=(size, size)
         )
         return make_union(make_pipeline(ColorHistogram(grid=3), PowerNormalizer()), gradients)
-    # The mirror image costs a second pass and brings a point of recall; square roots tame the tails of rectified features.
-    return make_pipeline(CNNFeatures(network, str(weights), test_time="flip", verbose=verbose), PowerNormalizer())
+    # Squashed, nothing that a sentence may name is cropped away; the mirror image costs a second pass and brings a point
+    # of recall; square roots tame the tails of rectified features.
+    features = CNNFeatures(network, str(weights), test_time="flip", resize="squash", verbose=verbose)
+    return make_pipeline(features, PowerNormalizer())
 
 
 def text_encoder(texts, language, n_components, seed):

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmfeat.datasets._tables import first_few
 from mmfeat.utils._compat import StrOptions, validate_params
-
-from ._tables import first_few
 
 _SPLITS = ("train", "val", "test")
 _SPLIT_FILES = {

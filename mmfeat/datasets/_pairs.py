@@ -1,8 +1,8 @@
 """Tables of one's own: a CSV of ids and captions beside a folder of pictures."""
 
-from ._group import group_captions
-from ._resolve import resolve_images
-from ._tables import first_few, read_table, require_columns
+from mmfeat.datasets._group import group_captions
+from mmfeat.datasets._resolve import resolve_images
+from mmfeat.datasets._tables import first_few, read_table, require_columns
 
 _MISSING_WORDS = {"", "nan", "<na>"}
 

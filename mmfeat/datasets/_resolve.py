@@ -4,9 +4,8 @@ import os
 from collections import defaultdict
 from pathlib import Path, PureWindowsPath
 
+from mmfeat.datasets._tables import first_few
 from mmfeat.utils._validation import check_texts
-
-from ._tables import first_few
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 

@@ -2,7 +2,7 @@
 
 from itertools import permutations
 
-from ._scene_world import INVERSE
+from mmfeat.datasets._scene_world import INVERSE
 
 
 def scene_matches(scene, mention):

@@ -4,10 +4,10 @@ import colorsys
 
 import numpy as np
 
-from ._scene_background import paint_background
-from ._scene_layout import place_groups
-from ._scene_shapes import shape_of
-from ._scene_world import COLOURS
+from mmfeat.datasets._scene_background import paint_background
+from mmfeat.datasets._scene_layout import place_groups
+from mmfeat.datasets._scene_shapes import shape_of
+from mmfeat.datasets._scene_world import COLOURS
 
 _HSV = {
     **{"black": (0.0, 0.0, 0.12), "blue": (0.61, 0.8, 0.85), "brown": (0.07, 0.68, 0.45), "green": (0.36, 0.75, 0.6)},

@@ -5,13 +5,12 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_random_state
 
+from mmfeat.datasets._frozen import FrozenMapping
+from mmfeat.datasets._scene_chinese import say_in_chinese
+from mmfeat.datasets._scene_english import say_in_english
+from mmfeat.datasets._scene_paint import paint_scene
+from mmfeat.datasets._scene_world import draw_mention, draw_scene
 from mmfeat.utils._compat import Interval, StrOptions, validate_params
-
-from ._frozen import FrozenMapping
-from ._scene_chinese import say_in_chinese
-from ._scene_english import say_in_english
-from ._scene_paint import paint_scene
-from ._scene_world import draw_mention, draw_scene
 
 _SAY = {"en": say_in_english, "zh": say_in_chinese}
 # One stream of random numbers for each step of each scene: what a step draws changes nothing elsewhere.

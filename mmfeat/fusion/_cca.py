@@ -5,8 +5,8 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import linalg
 
-from ..utils._compat import Interval
-from ._linear import LinearFusion, whitener
+from mmfeat.fusion._linear import LinearFusion, whitener
+from mmfeat.utils._compat import Interval
 
 _RIDGE = Interval(Real, 0, None, closed="left")
 
@@ -21,7 +21,7 @@ class CCA(LinearFusion):
     ----------
     n_components : int or None, default=None
         Width of the common space, at most the number of rows and of columns of either view; None takes all.
-    reg : float or (float, float), default=0.1
+    reg : float or (float, float), default=0.5
         Ridge on the covariance of both views or of each, at least 0, as a share of the mean variance of a column, so
         that its meaning does not depend on the scale of the features. 0 is the classical CCA; a large ridge leaves the
         singular value decomposition of the cross-covariance (:class:`PLS`). With more columns than rows some ridge is
@@ -87,7 +87,7 @@ class CCA(LinearFusion):
         "power": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_components=None, *, reg=0.1, power=1.0):
+    def __init__(self, n_components=None, *, reg=0.5, power=1.0):
         self.n_components = n_components
         self.reg = reg
         self.power = power

@@ -7,11 +7,13 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ..utils._compat import Interval, StrOptions, _fit_context
-from ._base import TwoViewTransformer, check_groups
-from ._cca import CCA
-from ._moments import column_means
-from ._training import Settings, train_heads
+from mmfeat.fusion._base import TwoViewTransformer, check_groups
+from mmfeat.fusion._cca import CCA
+from mmfeat.fusion._moments import column_means
+from mmfeat.fusion._training import Settings, train_heads
+from mmfeat.utils._compat import Interval, StrOptions, _fit_context
+from mmfeat.utils._device import resolve_device
+from mmfeat.utils._rows import unit_rows
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SHARE = Interval(Real, 0, 1, closed="left")
@@ -33,7 +35,7 @@ class LearnedProjection(TwoViewTransformer):
         "infonce": cross-entropy among the batch, in both directions, with learned temperature. "triplet": hinge on the
         hardest negative of the batch (VSE++).
     init : {"cca", "random"} or CCA, default="cca"
-        What the heads start from. "cca": the rotations of a :class:`CCA` with ``reg=0.5``, or of the one given, fitted on
+        What the heads start from. "cca": the rotations of a :class:`CCA` with its default ridge, or of the one given, fitted on
         the rows that are trained on; training then mends what that leaves, in few epochs. Linear heads only. "random":
         random weights, which want a ten times higher learning rate.
     margin : float, default=0.2
@@ -224,7 +226,7 @@ class LearnedProjection(TwoViewTransformer):
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
             patience=self.patience,
-            device=_check_device(self.device),
+            device=resolve_device(self.device),
             seed=seed,
             verbose=self.verbose,
         )
@@ -237,7 +239,7 @@ class LearnedProjection(TwoViewTransformer):
             raise ValueError(
                 f"A start from CCA needs linear heads, but `hidden` is {self.hidden!r}. Pass init='random', or hidden=()."
             )
-        cca = CCA(reg=0.5) if isinstance(self.init, str) else clone(self.init)
+        cca = CCA() if isinstance(self.init, str) else clone(self.init)
         cca.set_params(n_components=min(self.n_components, *X.shape, *y.shape)).fit(X, y)
         weights = cca.canonical_correlations_**cca.power
         x_weight, y_weight = cca.x_rotations_ * weights, cca.y_rotations_ * weights
@@ -285,26 +287,10 @@ def _forward(view, layers):
     for depth, (weight, bias) in enumerate(layers):
         view = view if depth == 0 else np.maximum(view, 0)
         view = np.asarray(view @ weight.astype(view.dtype)) + bias.astype(view.dtype)
-    norms = np.linalg.norm(view, axis=1, keepdims=True)
-    return view / np.where(norms > 0, norms, 1)
+    return unit_rows(view)
 
 
 def _check_hidden(hidden):
     if not all(isinstance(width, (int, np.integer)) and width >= 1 for width in hidden):
         raise ValueError(f"`hidden` must hold integers of at least 1. Got {hidden!r} instead.")
     return tuple(hidden)
-
-
-def _check_device(device):
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise ValueError(f"`device` must be 'auto', 'cpu', 'cuda' or 'cuda:N'. Got {device!r} instead.")
-    if kind == "cuda" and (not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count()):
-        raise ValueError(
-            f"`device` is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices. Use device='auto' or 'cpu'."
-        )
-    return device

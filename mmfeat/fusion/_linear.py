@@ -6,9 +6,9 @@ import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils.validation import check_is_fitted
 
-from ..utils._compat import _fit_context
-from ._base import TwoViewTransformer, check_groups, resolve_n_components
-from ._moments import Moments, column_means, row_basis
+from mmfeat.fusion._base import TwoViewTransformer, check_groups, resolve_n_components
+from mmfeat.fusion._moments import Moments, column_means, row_basis
+from mmfeat.utils._compat import _fit_context
 
 
 class LinearFusion(TwoViewTransformer):

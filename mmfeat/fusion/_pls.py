@@ -4,8 +4,8 @@ from numbers import Integral
 
 from scipy import linalg
 
-from ..utils._compat import Interval
-from ._linear import LinearFusion
+from mmfeat.fusion._linear import LinearFusion
+from mmfeat.utils._compat import Interval
 
 
 class PLS(LinearFusion):

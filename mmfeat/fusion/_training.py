@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from ..utils._progress import progress
-from ._losses import hardest_triplet, infonce
+from mmfeat.fusion._losses import hardest_triplet, infonce
+from mmfeat.utils._progress import progress
 
 _logger = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.image._map import map_images
-from mmfeat.image._network import build_network, network_key, resolve_device
+from mmfeat.image._network import build_network, network_key
 from mmfeat.image._pool import normalise, pool, pooled_width, prepare
 from mmfeat.image._weights import digest
 from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
+from mmfeat.utils._device import resolve_device
 from mmfeat.utils._progress import progress
 from mmfeat.utils._validation import check_images
 

@@ -1,6 +1,5 @@
 """Networks cut at the layers asked for; the last two stay in memory for clones and refits."""
 
-import re
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,20 +99,6 @@ def build_network(key):
     """
     with _LOCK:
         return _build(*key)
-
-
-def resolve_device(device):
-    """Return ``"cpu"``, ``"cuda"`` or ``"cuda:N"`` for the parameter `device`, or raise ValueError."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise ValueError(f"`device` must be 'auto', 'cpu', 'cuda' or 'cuda:N'. Got {device!r} instead.")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device != "cpu" and int(device.partition(":")[2] or 0) >= count:
-        raise ValueError(f"`device`={device!r}, but torch sees {count} CUDA devices. Use device='auto' or 'cpu'.")
-    return device
 
 
 @lru_cache(maxsize=2)

@@ -127,7 +127,7 @@ def read_weights(path):
 
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
+            state: Mapping = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (*_READ_ERRORS, SafetensorError) as error:

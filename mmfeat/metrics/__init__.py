@@ -1,8 +1,8 @@
 """Recall at k and friends, with ties counted against, and scorers for scikit-learn's model selection."""
 
-from ._metrics import mean_average_precision, median_rank, ndcg, recall_at_k
-from ._ranks import RelevantRanks, match_groups, rank_embeddings, rank_relevant
-from ._scorers import make_retrieval_scorer, rank_pairs, retrieval_scorer
+from mmfeat.metrics._metrics import mean_average_precision, median_rank, ndcg, recall_at_k
+from mmfeat.metrics._ranks import RelevantRanks, match_groups, rank_embeddings, rank_relevant
+from mmfeat.metrics._scorers import make_retrieval_scorer, rank_pairs, retrieval_scorer
 
 __all__ = [
     "RelevantRanks",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._ranks import RelevantRanks, rank_relevant
+from mmfeat.metrics._ranks import RelevantRanks, rank_relevant
 
 
 def recall_at_k(scores, relevance=None, *, k=10):

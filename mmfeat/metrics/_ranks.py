@@ -6,6 +6,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, gen_batches
 
+from mmfeat.utils._rows import unit_rows
+
 # Up to this many relevant items a query, counting is faster than sorting the row.
 _COUNT_UP_TO = 16
 
@@ -154,7 +156,10 @@ def rank_embeddings(queries, gallery, relevance=None, *, block_size=None):
     >>> rank_embeddings(np.eye(3), np.eye(3)[[1, 0, 2]], relevance=[1, 0, 2]).first
     array([1, 1, 1])
     """
-    queries, gallery = _unit_rows(queries, "queries"), _unit_rows(gallery, "gallery")
+    queries, gallery = (
+        unit_rows(check_array(matrix, dtype=[np.float64, np.float32], input_name=name))
+        for matrix, name in ((queries, "queries"), (gallery, "gallery"))
+    )
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"queries have {queries.shape[1]} components and the gallery {gallery.shape[1]}. Encode both with one model."
@@ -174,12 +179,6 @@ def rank_embeddings(queries, gallery, relevance=None, *, block_size=None):
 def _one_hot(codes, width):
     rows = np.arange(len(codes))
     return sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), width))
-
-
-def _unit_rows(matrix, name):
-    matrix = check_array(matrix, dtype=[np.float64, np.float32], input_name=name)
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return matrix / np.where(norms > 0, norms, 1)
 
 
 def _check_relevance(relevance, shape):

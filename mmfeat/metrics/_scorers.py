@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..utils._pairs import split_pairs
-from ._metrics import mean_average_precision, median_rank, ndcg, recall_at_k
-from ._ranks import match_groups, rank_embeddings
+from mmfeat.metrics._metrics import mean_average_precision, median_rank, ndcg, recall_at_k
+from mmfeat.metrics._ranks import match_groups, rank_embeddings
+from mmfeat.utils._pairs import split_pairs
 
 _RECALLS = (1, 5, 10)
 _DIRECTIONS = ("i2t", "t2i")

@@ -1,6 +1,6 @@
 """The Retriever, which joins two encoders and a fusion, and the index that searches what it encodes."""
 
-from ._index import EmbeddingIndex
-from ._retriever import Retriever
+from mmfeat.retrieval._index import EmbeddingIndex
+from mmfeat.retrieval._retriever import Retriever
 
 __all__ = ["EmbeddingIndex", "Retriever"]

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.utils import check_array, gen_batches
 
+from mmfeat.utils._rows import unit_rows
+
 # Scores held at a time: queries times items of one block.
 _BLOCK_SCORES = 1 << 23
 
@@ -46,7 +48,7 @@ class EmbeddingIndex:
     """
 
     def __init__(self, embeddings, ids=None):
-        self._embeddings = _unit_rows(embeddings, "embeddings")
+        self._embeddings = _checked_unit_rows(embeddings, "embeddings")
         self.n_items, self.n_components = self._embeddings.shape
         self._ids = np.arange(self.n_items) if ids is None else _check_ids(ids, self.n_items)
 
@@ -79,7 +81,7 @@ class EmbeddingIndex:
                 f"`k` must be an integer between 1 and the size of the gallery, {self.n_items}. Got {k!r} instead. "
                 "Reduce `k` or enlarge the gallery."
             )
-        queries = _unit_rows(queries, "queries")
+        queries = _checked_unit_rows(queries, "queries")
         if queries.shape[1] != self.n_components:
             raise ValueError(
                 f"queries have {queries.shape[1]} components, the gallery has {self.n_components}. "
@@ -108,10 +110,8 @@ def _top_k(scores, k):
     return np.take_along_axis(scores, columns, axis=1), columns
 
 
-def _unit_rows(matrix, name):
-    matrix = check_array(matrix, dtype=np.float32, input_name=name)
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return matrix / np.where(norms > 0, norms, 1)
+def _checked_unit_rows(matrix, name):
+    return unit_rows(check_array(matrix, dtype=np.float32, input_name=name))
 
 
 def _check_ids(ids, n_items):

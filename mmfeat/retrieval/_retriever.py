@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ..metrics import retrieval_scorer
-from ..utils._compat import HasMethods, StrOptions, _fit_context, _safe_indexing
-from ..utils._pairs import split_pairs
-from ..utils._validation import check_images, check_texts
+from mmfeat.metrics import retrieval_scorer
+from mmfeat.utils._compat import HasMethods, StrOptions, _fit_context, _safe_indexing
+from mmfeat.utils._pairs import split_pairs
+from mmfeat.utils._validation import check_images, check_texts
 
 
 class Retriever(MetaEstimatorMixin, BaseEstimator):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._validation import check_images, check_texts
+from mmfeat.utils._validation import check_images, check_texts
 
 _GROUP = "Use mmfeat.datasets.group_captions to put all captions of an image into one row."
 
