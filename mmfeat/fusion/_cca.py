@@ -3,9 +3,9 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import linalg
 
-from mmfeat.fusion._linear import LinearFusion, whitener
+from mmfeat.fusion._linear import LinearFusion
+from mmfeat.fusion._solve import Whitener, leading_svd
 from mmfeat.utils._compat import Interval
 
 _RIDGE = Interval(Real, 0, None, closed="left")
@@ -97,13 +97,14 @@ class CCA(LinearFusion):
         """Correlations of the components under the ridged covariances, ndarray of shape (n_components_,)."""
         return self._strengths
 
-    def _rotations(self, moments, n_features, n_targets):
+    def _rotations(self, moments, n_features, n_targets, n_components):
         reg_x, reg_y = _check_pair(self.reg)
         degrees = moments.n - 1
-        whiten_x = whitener(moments.xx / degrees, reg_x, n_features)
-        whiten_y = whitener(moments.yy / degrees, reg_y, n_targets)
-        left, strengths, right = linalg.svd(whiten_x.T @ (moments.xy / degrees) @ whiten_y, full_matrices=False)
-        return np.clip(strengths, 0, 1), whiten_x @ left, whiten_y @ right.T
+        whitener_x = Whitener(moments.xx / degrees, reg_x, n_features)
+        whitener_y = Whitener(moments.yy / degrees, reg_y, n_targets)
+        white = whitener_x.forward(whitener_y.forward((moments.xy / degrees).T).T)
+        left, strengths, right = leading_svd(white, n_components)
+        return np.clip(strengths, 0, 1), whitener_x.back(left), whitener_y.back(right)
 
     def _weights(self):
         return self._strengths**self.power

@@ -3,12 +3,12 @@
 from abc import abstractmethod
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.fusion._base import TwoViewTransformer, check_groups, resolve_n_components
 from mmfeat.fusion._moments import Moments, column_means, row_basis
-from mmfeat.utils._compat import _fit_context
+from mmfeat.utils._compat import _check_sample_weight, _fit_context
 
 
 class LinearFusion(TwoViewTransformer):
@@ -18,7 +18,7 @@ class LinearFusion(TwoViewTransformer):
     """
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, groups=None):
+    def fit(self, X, y=None, groups=None, sample_weight=None):
         """Find the components.
 
         Parameters
@@ -30,6 +30,8 @@ class LinearFusion(TwoViewTransformer):
         groups : array-like of shape (n_samples,), default=None
             Image of each row. Only saves time, where the rows of an image repeat it beside each of its captions and are
             fewer than the columns; the answer is the same without.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts; a weight of two is the row twice.
 
         Returns
         -------
@@ -44,10 +46,11 @@ class LinearFusion(TwoViewTransformer):
         # A view with more columns than rows is solved in a basis of its rows: the same answer, from smaller matrices.
         X_narrow, basis_x = _narrow(X, check_groups(groups, X.shape[0]))
         y_narrow, basis_y = _narrow(y, np.arange(y.shape[0]))
-        moments = Moments.of(X_narrow, y_narrow)
+        sample_weight = _check_weights(sample_weight, X)
+        moments = Moments.of(X_narrow, y_narrow, sample_weight)
         x_rotations, y_rotations = self._solve(moments, X.shape, y.shape)
         self.moments_ = moments if basis_x is None and basis_y is None else None
-        self.x_mean_, self.y_mean_ = column_means(X), column_means(y)
+        self.x_mean_, self.y_mean_ = column_means(X, sample_weight), column_means(y, sample_weight)
         self.x_rotations_, self.y_rotations_ = _fixed_signs(
             x_rotations if basis_x is None else basis_x @ x_rotations,
             y_rotations if basis_y is None else basis_y @ y_rotations,
@@ -55,13 +58,15 @@ class LinearFusion(TwoViewTransformer):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Add rows to those seen so far; in the end it is the same as one `fit` on all of them.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like or sparse matrix of shape (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts.
 
         Returns
         -------
@@ -73,7 +78,7 @@ class LinearFusion(TwoViewTransformer):
             If the columns differ from those seen before, or the previous ``fit`` kept no statistics.
         """
         X, y = self._check_views(X, y, reset=not hasattr(self, "x_rotations_"))
-        return self._fit_more(Moments.of(X, y))
+        return self._fit_more(Moments.of(X, y, _check_weights(sample_weight, X)))
 
     def merge(self, other):
         """Add the rows that another fusion was fitted on, as if one had seen them all.
@@ -126,16 +131,16 @@ class LinearFusion(TwoViewTransformer):
 
     def _solve(self, moments, shape_x, shape_y):
         """Set the strengths; return the rotations of both views, ``n_components_`` columns each."""
-        n_components = resolve_n_components(self.n_components, min(*shape_x, *shape_y))
-        strengths, x_rotations, y_rotations = self._rotations(moments, shape_x[1], shape_y[1])
+        n_components = resolve_n_components(self.n_components, int(min(*shape_x, *shape_y)))
+        strengths, x_rotations, y_rotations = self._rotations(moments, shape_x[1], shape_y[1], n_components)
         # Where the rank is lower than the number of components, the rest have no strength and stay zero.
         self._strengths = _padded(strengths[None, :], n_components)[0]
         self.n_components_ = n_components
         return _padded(x_rotations, n_components), _padded(y_rotations, n_components)
 
     @abstractmethod
-    def _rotations(self, moments, n_features, n_targets):
-        """Return ``(strengths, x_rotations, y_rotations)`` of all components, strongest first."""
+    def _rotations(self, moments, n_features, n_targets, n_components):
+        """Return ``(strengths, x_rotations, y_rotations)`` of at most so many components, strongest first."""
 
     def _embed_x(self, X):
         return _project(X, self.x_mean_, self.x_rotations_ * self._weights())
@@ -147,29 +152,15 @@ class LinearFusion(TwoViewTransformer):
         return 1.0
 
 
-def whitener(covariance, reg, n_features):
-    """Matrix ``W`` with ``W.T @ C @ W = I`` for the ridged covariance ``C = S + reg * trace(S) / n_features * I``.
-
-    Parameters
-    ----------
-    covariance : ndarray of shape (n, n)
-        Covariance ``S`` of a view, possibly in a basis of its rows.
-    reg : float
-        Ridge as a share of the mean variance of a column, at least 0.
-    n_features : int
-        Number of columns of the view itself.
-
-    Returns
-    -------
-    whitener : ndarray of shape (n, rank)
-    """
-    ridge = reg * np.trace(covariance) / n_features
-    if ridge > 0:
-        factor = linalg.cholesky(covariance + ridge * np.eye(len(covariance)), lower=False)
-        return linalg.solve_triangular(factor, np.eye(len(factor)), lower=False)
-    values, vectors = linalg.eigh(covariance)
-    kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
-    return vectors[:, kept][:, ::-1] / np.sqrt(values[kept][::-1])
+def _check_weights(sample_weight, X):
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if weights.sum() <= 1:
+        raise ValueError(
+            f"`sample_weight` must sum to more than 1, it counts rows. Got {weights.sum():g}. Scale it up."
+        )
+    return weights
 
 
 def _narrow(view, groups):

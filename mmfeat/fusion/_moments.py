@@ -4,20 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import gen_batches
 
-# Rows turned to float64 at a time: bounds the copy of a float32 view.
-_BLOCK_ROWS = 8192
+# Bytes of one view that are shifted at a time: what a fit needs beyond its input and its small matrices.
+_BLOCK_BYTES = 32 << 20
 
 
 @dataclass
 class Moments:
     """Sufficient statistics of two views, in float64.
 
+    Statistics of parts add up to those of the whole, and a part can be taken away again.
+
     Parameters
     ----------
-    n : int
-        Number of rows.
+    n : float
+        Number of rows, or sum of their weights.
     mean_x : ndarray of shape (n_features,)
     mean_y : ndarray of shape (n_targets,)
     xx : ndarray of shape (n_features, n_features)
@@ -26,7 +27,7 @@ class Moments:
     xy : ndarray of shape (n_features, n_targets)
     """
 
-    n: int
+    n: float
     mean_x: np.ndarray
     mean_y: np.ndarray
     xx: np.ndarray
@@ -34,43 +35,56 @@ class Moments:
     xy: np.ndarray
 
     @classmethod
-    def of(cls, X, y):
-        """Statistics of two matrices, dense or sparse; a sparse one is centred by algebra and never made dense."""
-        mean_x, mean_y = column_means(X), column_means(y)
-        n = X.shape[0]
-        xx, yy, xy = (np.zeros((len(a), len(b))) for a, b in ((mean_x, mean_x), (mean_y, mean_y), (mean_x, mean_y)))
-        for rows in gen_batches(n, _BLOCK_ROWS):
-            block_x, block_y = (_centred_if_dense(view[rows], mean) for view, mean in ((X, mean_x), (y, mean_y)))
-            for total, left, right in ((xx, block_x, block_x), (yy, block_y, block_y), (xy, block_x, block_y)):
+    def of(cls, X, y, sample_weight=None):
+        """Statistics of two matrices in one pass over their rows; a sparse one is never made dense.
+
+        Products of float32 rows are taken in float32 over some thousand rows and summed in float64. Rows are shifted by a
+        guess of their mean before the product, so that nothing cancels when the sums are centred in the end.
+        """
+        shift_x, shift_y = _guess_mean(X), _guess_mean(y)
+        n_x, n_y = len(shift_x), len(shift_y)
+        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        sum_x, sum_y = np.zeros(n_x), np.zeros(n_y)
+        xx, yy, xy = np.zeros((n_x, n_x)), np.zeros((n_y, n_y)), np.zeros((n_x, n_y))
+        for rows in _blocks(X, y):
+            root = None if sample_weight is None else np.sqrt(sample_weight[rows])
+            block_x, block_y = _weighted(_shifted(X[rows], shift_x), root), _weighted(_shifted(y[rows], shift_y), root)
+            sum_x += _column_sums(block_x, root)
+            sum_y += _column_sums(block_y, root)
+            for products, left, right in ((xx, block_x, block_x), (yy, block_y, block_y), (xy, block_x, block_y)):
                 product = left.T @ right
-                total += product.toarray() if sparse.issparse(product) else product
-        # A dense block was centred before the product, which keeps the digits; a sparse one is corrected after it.
-        x_left, y_left = sparse.issparse(X), sparse.issparse(y)
-        if x_left:
-            xx -= n * np.outer(mean_x, mean_x)
-        if y_left:
-            yy -= n * np.outer(mean_y, mean_y)
-        if x_left and y_left:
-            xy -= n * np.outer(mean_x, mean_y)
-        return cls(n, mean_x, mean_y, xx, yy, xy)
+                products += product.toarray() if sparse.issparse(product) else product
+        for products, left, right in ((xx, sum_x, sum_x), (yy, sum_y, sum_y), (xy, sum_x, sum_y)):
+            products -= np.outer(left, right / total)
+        return cls(total, shift_x + sum_x / total, shift_y + sum_y / total, xx, yy, xy)
 
     def __add__(self, other):
         """Statistics of the rows of both (Chan, Golub and LeVeque 1979, equation 2.1 for matrices)."""
-        n = self.n + other.n
-        weight = self.n * other.n / n
+        return self._combined(other, 1)
+
+    def __sub__(self, other):
+        """Statistics without the rows of `other`, which must be among these."""
+        return self._combined(other, -1)
+
+    def _combined(self, other, sign):
+        n = self.n + sign * other.n
+        share = sign * other.n / n
         step_x, step_y = other.mean_x - self.mean_x, other.mean_y - self.mean_y
+        weight = self.n * share
         return Moments(
             n,
-            self.mean_x + step_x * (other.n / n),
-            self.mean_y + step_y * (other.n / n),
-            self.xx + other.xx + weight * np.outer(step_x, step_x),
-            self.yy + other.yy + weight * np.outer(step_y, step_y),
-            self.xy + other.xy + weight * np.outer(step_x, step_y),
+            self.mean_x + share * step_x,
+            self.mean_y + share * step_y,
+            self.xx + sign * other.xx + weight * np.outer(step_x, step_x),
+            self.yy + sign * other.yy + weight * np.outer(step_y, step_y),
+            self.xy + sign * other.xy + weight * np.outer(step_x, step_y),
         )
 
 
-def column_means(matrix):
+def column_means(matrix, sample_weight=None):
     """Means of the columns in float64, ndarray of shape (n_features,)."""
+    if sample_weight is not None:
+        return np.asarray(sample_weight @ matrix, dtype=np.float64).ravel() / sample_weight.sum()
     if sparse.issparse(matrix):
         return np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel() / matrix.shape[0]
     return matrix.mean(axis=0, dtype=np.float64)
@@ -108,7 +122,33 @@ def row_basis(matrix, mean):
     return vectors * values, basis
 
 
-def _centred_if_dense(block, mean):
+def _guess_mean(view):
+    """Where to shift a dense view, near its mean; a sparse view must stay where it is."""
+    if sparse.issparse(view):
+        return np.zeros(view.shape[1])
+    return view[:1024].mean(axis=0, dtype=np.float64).astype(view.dtype).astype(np.float64)
+
+
+def _blocks(X, y):
+    n = X.shape[0]
+    widest = max((view.shape[1] * view.dtype.itemsize for view in (X, y) if not sparse.issparse(view)), default=1)
+    size = min(n, max(256, _BLOCK_BYTES // widest))
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _shifted(block, shift):
+    return block.astype(np.float64) if sparse.issparse(block) else block - shift.astype(block.dtype)
+
+
+def _weighted(block, root):
+    if root is None:
+        return block
     if sparse.issparse(block):
-        return block.astype(np.float64)
-    return block.astype(np.float64) - mean
+        return sparse.diags_array(root) @ block
+    return block * root.astype(block.dtype)[:, None]
+
+
+def _column_sums(block, root):
+    if root is not None:
+        return np.asarray(root @ block, dtype=np.float64)
+    return np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()

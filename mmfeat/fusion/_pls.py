@@ -2,9 +2,8 @@
 
 from numbers import Integral
 
-from scipy import linalg
-
 from mmfeat.fusion._linear import LinearFusion
+from mmfeat.fusion._solve import leading_svd
 from mmfeat.utils._compat import Interval
 
 
@@ -67,6 +66,6 @@ class PLS(LinearFusion):
         """Covariances of the components, ndarray of shape (n_components_,)."""
         return self._strengths
 
-    def _rotations(self, moments, n_features, n_targets):
-        left, strengths, right = linalg.svd(moments.xy / (moments.n - 1), full_matrices=False)
-        return strengths, left, right.T
+    def _rotations(self, moments, n_features, n_targets, n_components):
+        left, strengths, right = leading_svd(moments.xy / (moments.n - 1), n_components)
+        return strengths, left, right

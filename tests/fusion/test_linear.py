@@ -8,6 +8,8 @@ from sklearn import cross_decomposition
 from sklearn.cross_decomposition import PLSSVD
 
 from mmfeat.fusion import CCA, PLS
+from mmfeat.fusion._moments import Moments
+from mmfeat.fusion._solve import leading_svd
 
 
 def make_views(n=300, d=40, e=30, shared=5, seed=0):
@@ -160,6 +162,27 @@ class TestBothLinearFusions:
         assert_allclose(fusion.transform(X[7:8])[0], fusion.transform(X)[7])
         assert_allclose(fusion.transform_y(Y[7:8])[0], fusion.transform_y(Y)[7])
 
+    @pytest.mark.parametrize("shape", [(60, 10, 8), (30, 100, 8)])
+    @pytest.mark.parametrize("as_sparse", [False, True])
+    def test_a_weight_of_two_is_the_row_twice(self, fusion, shape, as_sparse):
+        X, Y = make_views(*shape)
+        weights = np.random.default_rng(8).integers(0, 3, shape[0])
+        repeated = np.repeat(np.arange(shape[0]), weights)
+        expected = type(fusion)(**fusion.get_params()).fit(X[repeated], Y[repeated]).transform(X)
+        view = sparse.csr_array(X) if as_sparse else X
+        assert_allclose(fusion.fit(view, Y, sample_weight=weights).transform(X), expected, atol=1e-7)
+        with pytest.raises(ValueError, match="sum to more than 1"):
+            fusion.fit(X, Y, sample_weight=np.full(shape[0], 1e-9))
+
+    def test_float32_far_from_the_origin_keeps_its_digits(self, fusion):
+        X, Y = make_views()
+        expected = type(fusion)(**fusion.get_params()).fit(X, Y).transform(X)
+        far = (X + 1000).astype(np.float32)
+        exact = type(fusion)(**fusion.get_params()).fit(far.astype(np.float64), Y).transform(far.astype(np.float64))
+        ours = fusion.fit(far, Y.astype(np.float32)).transform(far.astype(np.float64))
+        assert np.abs(exact - expected).max() < 1e-2
+        assert_allclose(ours, exact, atol=1e-4 * np.abs(exact).max())
+
     @pytest.mark.parametrize("as_sparse", [False, True])
     def test_groups_of_repeated_images_change_the_time_but_not_the_answer(self, fusion, as_sparse):
         X, Y = make_views(40, 100, 30)
@@ -213,6 +236,34 @@ def test_a_bad_ridge_is_refused(reg):
     X, Y = make_views()
     with pytest.raises(ValueError, match="reg"):
         CCA(2, reg=reg).fit(X, Y)
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (200, 300), (100, 100)])
+@pytest.mark.parametrize("k", [1, 20, 90])
+def test_the_leading_decomposition_is_that_of_lapack(shape, k):
+    matrix = np.random.default_rng(9).normal(size=shape) * np.geomspace(1, 1e-3, shape[1])
+    left, values, right = leading_svd(matrix, k)
+    assert_allclose(values, linalg.svdvals(matrix)[:k], rtol=1e-8)
+    assert_allclose(left.T @ left, np.eye(k), atol=1e-6)
+    assert_allclose(left.T @ matrix @ right, np.diag(values), atol=1e-8)
+
+
+def test_weak_components_are_not_lost_to_squaring():
+    rng = np.random.default_rng(10)
+    frame = [linalg.qr(rng.normal(size=(200, 30)), mode="economic")[0] for _ in range(2)]
+    values = np.geomspace(1, 1e-9, 30)
+    left, found, _ = leading_svd(frame[0] * values @ frame[1].T, 30)
+    assert_allclose(found, values, rtol=1e-5)
+    assert_allclose(np.abs((left * frame[0]).sum(axis=0)), 1, atol=1e-6)
+
+
+def test_folds_are_taken_away_from_the_total():
+    X, Y = make_views()
+    total, fold = Moments.of(X, Y), Moments.of(X[:60], Y[:60])
+    rest = Moments.of(X[60:], Y[60:])
+    for name in ("n", "mean_x", "mean_y", "xx", "yy", "xy"):
+        assert_allclose(getattr(total - fold, name), getattr(rest, name), atol=1e-9)
+        assert_allclose(getattr(fold + rest, name), getattr(total, name), atol=1e-9)
 
 
 def test_a_constant_view_has_no_correlation_and_no_nan():
