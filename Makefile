@@ -36,6 +36,7 @@ docs: $(VENV)/.installed-docs
 bench: $(VENV)/.installed-test
 	$(BIN)/mmfeat bench --data flickr8k --root $(FLICKR8K) --weights $(WEIGHTS) --language en --out benchmarks/results --force
 	$(BIN)/mmfeat bench --data flickr8k --root $(FLICKR8K) --weights $(WEIGHTS) --language zh --out benchmarks/results --force
+	$(BIN)/python benchmarks/update_readme.py
 
 clean:
 	rm -rf $(VENV) build dist demo docs/_build docs/auto_examples docs/generated .mypy_cache .ruff_cache .pytest_cache

@@ -19,8 +19,8 @@ from mmfeat.utils._progress import progress
 
 _SPLITS = ("train", "val", "test")
 _TEXT_COMPONENTS = 1000
-_COMPONENTS = (100, 200, 300, 500)
-_RIDGES = (0.3, 0.5, 1.0, 2.0)
+_COMPONENTS = (64, 100, 150, 200, 300)
+_RIDGES = (0.3, 1.0, 2.0, 4.0)
 _POWERS = (0.5, 1.0, 1.5)
 _LEARNED = (
     {"loss": "infonce", "dropout": 0.3},

@@ -4,9 +4,12 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from mmfeat.fusion._auto import accumulate_folds, choose
+from mmfeat.fusion._base import resolve_n_components
 from mmfeat.fusion._linear import LinearFusion
+from mmfeat.fusion._shrinkage import ledoit_wolf_ridge, oas_ridge
 from mmfeat.fusion._solve import Whitener, leading_svd
-from mmfeat.utils._compat import Interval
+from mmfeat.utils._compat import Interval, StrOptions
 
 _RIDGE = Interval(Real, 0, None, closed="left")
 
@@ -21,11 +24,13 @@ class CCA(LinearFusion):
     ----------
     n_components : int or None, default=None
         Width of the common space, at most the number of rows and of columns of either view; None takes all.
-    reg : float or (float, float), default=0.5
+    reg : float, (float, float), "auto", "ledoit-wolf" or "oas", default=0.5
         Ridge on the covariance of both views or of each, at least 0, as a share of the mean variance of a column, so
         that its meaning does not depend on the scale of the features. 0 is the classical CCA; a large ridge leaves the
         singular value decomposition of the cross-covariance (:class:`PLS`). With more columns than rows some ridge is
-        needed: without it every correlation is 1 and the space is useless.
+        needed: without it every correlation is 1 and the space is useless. "ledoit-wolf" and "oas" estimate the ridge by
+        a formula. "auto" chooses it by recall on held-out images, and `power` and the number of components with it, at
+        the cost of about one more fit: `power` is then ignored, and `n_components` is the most there may be.
     power : float, default=1.0
         Components are weighted by their correlation to this power, in both views, so that a cosine listens most to
         the components that agree; 0 weights them all alike.
@@ -42,6 +47,10 @@ class CCA(LinearFusion):
         Means of the columns.
     n_components_ : int
         Number of components kept.
+    reg_ : tuple of (float, float)
+        Ridge of each view.
+    power_ : float
+        Power that "auto" chose; only there with ``reg="auto"``.
     moments_ : object or None
         Statistics that :meth:`partial_fit` and :meth:`merge` add to; None after ``fit`` on fewer rows than columns.
     n_features_in_, n_targets_in_ : int
@@ -83,7 +92,7 @@ class CCA(LinearFusion):
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "reg": [_RIDGE, tuple],
+        "reg": [_RIDGE, tuple, StrOptions({"auto", "ledoit-wolf", "oas"})],
         "power": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -97,17 +106,54 @@ class CCA(LinearFusion):
         """Correlations of the components under the ridged covariances, ndarray of shape (n_components_,)."""
         return self._strengths
 
+    def _accumulate(self, X, y, shapes, groups, sample_weight):
+        n_features, n_targets = shapes[0][1], shapes[1][1]
+        if self.reg == "auto":
+            widest = min(resolve_n_components(self.n_components, min(*shapes[0], *shapes[1])), X.shape[1], y.shape[1])
+            moments, folds = accumulate_folds(X, y, groups, sample_weight)
+
+            def solve(part, reg, n_components):
+                return _directions(part, reg, n_features, n_targets, n_components)
+
+            choice = choose(folds, solve, widest)
+            self.reg_, self.power_, self._n_chosen = choice.reg, choice.power, choice.n_components
+            return moments
+        moments = super()._accumulate(X, y, shapes, groups, sample_weight)
+        if self.reg == "ledoit-wolf":
+            self.reg_ = (
+                ledoit_wolf_ridge(X, moments.mean_x, moments.xx, n_features),
+                ledoit_wolf_ridge(y, moments.mean_y, moments.yy, n_targets),
+            )
+        return moments
+
+    def _resolve_n_components(self, upper):
+        if self.reg == "auto" and hasattr(self, "_n_chosen"):
+            return min(self._n_chosen, upper)
+        return super()._resolve_n_components(upper)
+
     def _rotations(self, moments, n_features, n_targets, n_components):
-        reg_x, reg_y = _check_pair(self.reg)
-        degrees = moments.n - 1
-        whitener_x = Whitener(moments.xx / degrees, reg_x, n_features)
-        whitener_y = Whitener(moments.yy / degrees, reg_y, n_targets)
-        white = whitener_x.forward(whitener_y.forward((moments.xy / degrees).T).T)
-        left, strengths, right = leading_svd(white, n_components)
-        return np.clip(strengths, 0, 1), whitener_x.back(left), whitener_y.back(right)
+        if self.reg == "oas":
+            self.reg_ = oas_ridge(moments.n, moments.xx, n_features), oas_ridge(moments.n, moments.yy, n_targets)
+        elif self.reg not in ("auto", "ledoit-wolf"):
+            self.reg_ = _check_pair(self.reg)
+        elif not hasattr(self, "reg_"):
+            raise ValueError(
+                f"`reg`={self.reg!r} looks at all rows at once, which `partial_fit` never has. Give a number, or 'oas'."
+            )
+        return _directions(moments, self.reg_, n_features, n_targets, n_components)
 
     def _weights(self):
-        return self._strengths**self.power
+        return self._strengths ** (self.power_ if self.reg == "auto" else self.power)
+
+
+def _directions(moments, reg, n_features, n_targets, n_components):
+    """Correlations and rotations of both views under ridged covariances."""
+    degrees = moments.n - 1
+    whitener_x = Whitener(moments.xx / degrees, reg[0], n_features)
+    whitener_y = Whitener(moments.yy / degrees, reg[1], n_targets)
+    white = whitener_x.forward(whitener_y.forward((moments.xy / degrees).T).T)
+    left, strengths, right = leading_svd(white, n_components)
+    return np.clip(strengths, 0, 1), whitener_x.back(left), whitener_y.back(right)
 
 
 def _check_pair(reg):

@@ -43,11 +43,11 @@ class LinearFusion(TwoViewTransformer):
             If the views differ in length, hold NaN, or have too few rows or columns for `n_components`.
         """
         X, y = self._check_views(X, y)
+        groups, sample_weight = check_groups(groups, X.shape[0]), _check_weights(sample_weight, X)
         # A view with more columns than rows is solved in a basis of its rows: the same answer, from smaller matrices.
-        X_narrow, basis_x = _narrow(X, check_groups(groups, X.shape[0]))
+        X_narrow, basis_x = _narrow(X, groups)
         y_narrow, basis_y = _narrow(y, np.arange(y.shape[0]))
-        sample_weight = _check_weights(sample_weight, X)
-        moments = Moments.of(X_narrow, y_narrow, sample_weight)
+        moments = self._accumulate(X_narrow, y_narrow, (X.shape, y.shape), groups, sample_weight)
         x_rotations, y_rotations = self._solve(moments, X.shape, y.shape)
         self.moments_ = moments if basis_x is None and basis_y is None else None
         self.x_mean_, self.y_mean_ = column_means(X, sample_weight), column_means(y, sample_weight)
@@ -114,6 +114,10 @@ class LinearFusion(TwoViewTransformer):
             )
         return self._fit_more(other.moments_)
 
+    def _accumulate(self, X, y, shapes, groups, sample_weight):
+        """Statistics of checked views, possibly in bases of their rows; `shapes` are those of the views themselves."""
+        return Moments.of(X, y, sample_weight)
+
     def _fit_more(self, moments):
         """Add statistics to those of a previous fit and solve again."""
         previous = getattr(self, "moments_", None)
@@ -131,12 +135,15 @@ class LinearFusion(TwoViewTransformer):
 
     def _solve(self, moments, shape_x, shape_y):
         """Set the strengths; return the rotations of both views, ``n_components_`` columns each."""
-        n_components = resolve_n_components(self.n_components, int(min(*shape_x, *shape_y)))
+        n_components = self._resolve_n_components(int(min(*shape_x, *shape_y)))
         strengths, x_rotations, y_rotations = self._rotations(moments, shape_x[1], shape_y[1], n_components)
         # Where the rank is lower than the number of components, the rest have no strength and stay zero.
         self._strengths = _padded(strengths[None, :], n_components)[0]
         self.n_components_ = n_components
         return _padded(x_rotations, n_components), _padded(y_rotations, n_components)
+
+    def _resolve_n_components(self, upper):
+        return resolve_n_components(self.n_components, upper)
 
     @abstractmethod
     def _rotations(self, moments, n_features, n_targets, n_components):
