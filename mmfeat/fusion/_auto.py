@@ -126,7 +126,9 @@ def _score(fold, solution):
     for power in _POWERS:
         weights = strengths**power
         for width in widths if power == 1.0 else widths[:: max(1, len(widths) // 3)]:
-            left, right = (unit_rows((view * weights)[:, :width].astype(np.float32)) for view in (embedded_x, embedded_y))
+            left, right = (
+                unit_rows((view * weights)[:, :width].astype(np.float32)) for view in (embedded_x, embedded_y)
+            )
             scores[power, width] = _recall(left @ right.T)
     return scores
 

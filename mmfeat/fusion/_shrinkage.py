@@ -31,7 +31,9 @@ def ledoit_wolf_ridge(view, mean, cross_products, n_features):
     Multivariate Analysis 88(2), section 3.2.
     """
     n = view.shape[0]
-    squares = view.multiply(view).sum(axis=1) if sparse.issparse(view) else np.einsum("ij,ij->i", view, view, dtype=float)
+    squares = (
+        view.multiply(view).sum(axis=1) if sparse.issparse(view) else np.einsum("ij,ij->i", view, view, dtype=float)
+    )
     lengths = np.asarray(squares, dtype=np.float64).ravel() - 2 * (view @ mean) + mean @ mean
     covariance_norm = np.einsum("ij,ij->", cross_products, cross_products) / n**2
     mean_variance = np.trace(cross_products) / n / n_features

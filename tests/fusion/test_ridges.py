@@ -1,0 +1,103 @@
+"""Ridges that CCA finds by itself: formulas against scikit-learn's, the search against an exhaustive one."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.covariance import OAS, ledoit_wolf_shrinkage
+
+from mmfeat.fusion import CCA
+from mmfeat.fusion._auto import accumulate_folds
+from mmfeat.fusion._moments import Moments
+from mmfeat.metrics import rank_embeddings, recall_at_k
+
+
+def make_views(n=900, d=150, e=120, shared=12, noise=2.0, seed=0):
+    """Views whose columns have very unequal variances, so that the ridge matters."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(n, shared))
+    scales = np.geomspace(1, 0.05, d), np.geomspace(1, 0.05, e)
+    X = (common @ rng.normal(size=(shared, d)) + noise * rng.normal(size=(n, d))) * scales[0] + 3
+    Y = (common @ rng.normal(size=(shared, e)) + noise * rng.normal(size=(n, e))) * scales[1]
+    return X, Y
+
+
+def recall(cca, X, Y):
+    ranks = rank_embeddings(cca.transform(X), cca.transform_y(Y)), rank_embeddings(cca.transform_y(Y), cca.transform(X))
+    return np.mean([recall_at_k(rank, k=k) for rank in ranks for k in (1, 5, 10)])
+
+
+@pytest.mark.parametrize("rows", [900, 60])
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_formulas_are_those_of_scikit_learn(rows, as_sparse):
+    X, Y = (view[:rows] for view in make_views())
+    views = (sparse.csr_array(X), sparse.csr_array(Y)) if as_sparse else (X, Y)
+    expected = [shrinkage / (1 - shrinkage) for shrinkage in (ledoit_wolf_shrinkage(X), ledoit_wolf_shrinkage(Y))]
+    assert_allclose(CCA(4, reg="ledoit-wolf").fit(*views).reg_, expected, rtol=1e-6)
+    expected = [OAS().fit(view).shrinkage_ / (1 - OAS().fit(view).shrinkage_) for view in (X, Y)]
+    assert_allclose(CCA(4, reg="oas").fit(*views).reg_, expected, rtol=1e-6)
+
+
+def test_a_found_ridge_is_that_ridge_given():
+    X, Y = make_views()
+    found = CCA(4, reg="oas").fit(X, Y)
+    assert_allclose(CCA(4, reg=found.reg_).fit(X, Y).transform(X), found.transform(X))
+    streamed = CCA(4, reg="oas").partial_fit(X[:400], Y[:400]).partial_fit(X[400:], Y[400:])
+    assert_allclose(streamed.transform(X), found.transform(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("reg", ["auto", "ledoit-wolf"])
+def test_what_needs_all_rows_cannot_be_streamed(reg):
+    X, Y = make_views()
+    with pytest.raises(ValueError, match="Give a number, or 'oas'"):
+        CCA(4, reg=reg).partial_fit(X, Y)
+
+
+@pytest.mark.parametrize("noise", [4.0, 6.0])
+def test_auto_ranks_new_rows_like_the_best_of_an_exhaustive_grid(noise):
+    X, Y = make_views(1500, noise=noise)
+    train, test = slice(0, 900), slice(900, 1500)
+    auto = CCA(60, reg="auto").fit(X[train], Y[train])
+    grid = [
+        recall(CCA(n, reg=(a, b), power=power).fit(X[train], Y[train]), X[test], Y[test])
+        for a in (0.03, 0.1, 0.3, 1, 3)
+        for b in (0.03, 0.1, 0.3, 1, 3)
+        for power in (0.5, 1, 2)
+        for n in (15, 60)
+    ]
+    # The grid has seen the test rows and auto has not.
+    assert recall(auto, X[test], Y[test]) > 0.95 * max(grid)
+    assert max(grid) > 1.1 * np.median(grid)
+
+
+def test_auto_chooses_within_bounds_and_repeatably():
+    X, Y = make_views(300)
+    first, again = (CCA(20, reg="auto").fit(X, Y) for _ in range(2))
+    assert first.reg_ == again.reg_
+    assert first.n_components_ == first.transform(X).shape[1] <= 20
+    assert_allclose(first.transform(X), again.transform(X))
+    given = CCA(first.n_components_, reg=first.reg_, power=first.power_).fit(X, Y)
+    assert_allclose(given.transform(X), first.transform(X), atol=1e-8)
+    assert not hasattr(clone(first), "reg_")
+
+
+@pytest.mark.parametrize("shape", [(100, 300, 8), (12, 5, 4), (3, 2, 2)])
+def test_auto_works_on_wide_and_on_tiny_views(shape):
+    X, Y = make_views(*shape, shared=2)
+    embedded = CCA(reg="auto").fit(X, Y).transform(X)
+    assert np.isfinite(embedded).all()
+
+
+def test_folds_hold_images_whole_and_sum_to_the_total():
+    X, Y = make_views(200)
+    groups = np.random.default_rng(0).integers(0, 50, 200)
+    groups = np.unique(groups, return_inverse=True)[1]
+    total, folds = accumulate_folds(X, Y, groups, None)
+    assert_allclose(total.xy, Moments.of(X, Y).xy, atol=1e-8)
+    assert len(folds) == 5
+    for fold in folds:
+        # A sampled row stands in the fold; its siblings must not stand in the statistics it is judged by.
+        own = {int(groups[np.flatnonzero((X == row).all(axis=1))[0]]) for row in fold.X}
+        outside = ~np.isin(groups, sorted(own))
+        assert_allclose(fold.moments.xx, Moments.of(X[outside], Y[outside]).xx, atol=1e-8)
