@@ -128,4 +128,4 @@ def _save(figure, path, force):
     with whole_file(path, force, "w+b") as file, warnings.catch_warnings():
         # A missing font was told once, by its cure; not once for every letter.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(file, format="png", dpi=130)
+        figure.savefig(file, format="png", dpi=100)
