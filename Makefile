@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-test
 
 test: $(VENV)/.installed-test
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(or $(strip $(PYTEST_ARGS)),--cov --cov-report=term)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

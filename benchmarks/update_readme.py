@@ -12,7 +12,9 @@ def main():
     readme = ROOT / "README.md"
     tables = "\n".join((ROOT / "benchmarks" / "results" / name).read_text("utf-8") for name in TABLES)
     block = f"<!-- results -->\n{tables}<!-- end of results -->"
-    text, found = re.subn(r"<!-- results -->.*?<!-- end of results -->", lambda _: block, readme.read_text("utf-8"), flags=re.S)
+    text, found = re.subn(
+        r"<!-- results -->.*?<!-- end of results -->", lambda _: block, readme.read_text("utf-8"), flags=re.S
+    )
     if found != 1:
         raise SystemExit("README.md must hold the markers '<!-- results -->' and '<!-- end of results -->' once.")
     readme.write_text(text, "utf-8")

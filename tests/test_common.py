@@ -30,9 +30,13 @@ from mmfeat.utils._discovery import all_estimators, public_objects
 # Class name: constructor arguments.
 NUMERIC = {
     "CCA": {"n_components": 1},
+    "KernelCCA": {"n_components": 1},
+    "GeneralizedCCA": {"n_components": 1},
     "LearnedProjection": {"n_components": 1, "max_epochs": 1, "random_state": 0},
+    "MultiLabelCCA": {"n_components": 1},
     "PLS": {"n_components": 1},
     "PowerNormalizer": {},
+    "RidgeMapping": {},
 }
 # Class name: constructor arguments, and a change of them that must change the result.
 IMAGE = {
@@ -52,7 +56,9 @@ TEXT_FUNCTIONS = {
 }
 # Neither of matrices nor of sequences: only the checks that need no data. Class name: constructor arguments.
 OTHER = {
+    "CCAZoo": {"estimator": "linear.CCA"},
     "JiebaTokenizer": {},
+    "SemanticMatching": {},
     "Retriever": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2), "fusion": CCA(1)},
 }
 

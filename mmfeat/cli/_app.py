@@ -1,5 +1,6 @@
 """Options of the command; what each subcommand does stands in a file of its own."""
 
+import codecs
 import json
 import sys
 from enum import Enum
@@ -52,9 +53,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors; 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Weights = Annotated[Path | None, typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True)]
+Weights = Annotated[
+    Path | None, typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True, dir_okay=False)
+]
 Network = Annotated[str, typer.Option(help="torchvision network that the weights belong to.")]
 ImageColumn = Annotated[str, typer.Option(help="Column that names the picture.")]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of the tables; UTF-8 and GB18030 are told apart.")]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the sentence.")]
 
 
@@ -121,10 +125,13 @@ def fit(
     language: Annotated[AnyLanguage, typer.Option(help="Language of the sentences.")] = AnyLanguage.auto,
     fusion: Annotated[Fusion, typer.Option(help="How the two views are joined.")] = Fusion.cca,
     weights: Weights = None,
-    network: Network = "mobilenet_v2",
+    network: Annotated[
+        str | None, typer.Option(help="torchvision network that --weights belongs to.", show_default="mobilenet_v2")
+    ] = None,
     image_column: ImageColumn = "image_id",
     text_column: TextColumn = "caption",
     group: Annotated[bool, typer.Option("--group", help="Several rows of one picture are its captions.")] = False,
+    encoding: Encoding = None,
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
@@ -144,6 +151,7 @@ def fit(
         image_column=image_column,
         text_column=text_column,
         group=group,
+        encoding=encoding,
         seed=seed,
         force=force,
         quiet=quiet or as_json,
@@ -163,6 +171,13 @@ def search(
     image_column: ImageColumn = "image_id",
     text_column: TextColumn = "caption",
     id_column: Annotated[str, typer.Option(help="Column that names the sentence.")] = "text_id",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the weights of the model's network are, if moved since fit.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    encoding: Encoding = None,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -179,6 +194,8 @@ def search(
         k,
         truth=truth,
         columns=(image_column, text_column, id_column),
+        weights=weights,
+        encoding=encoding,
         force=force,
         quiet=quiet or as_json,
     )
@@ -199,9 +216,14 @@ def run(arguments=None):
 
 def _report(result, as_json, quiet):
     if as_json:
-        print(json.dumps(result.record, ensure_ascii=False, indent=1))
+        print(json.dumps(result.record, ensure_ascii=not _takes_any_letter(sys.stdout), indent=1))
     elif not quiet:
         print(result.text)
+
+
+def _takes_any_letter(stream):
+    # Elsewhere letters would be replaced by question marks; escapes of JSON lose nothing.
+    return codecs.lookup(getattr(stream, "encoding", None) or "ascii").name.startswith("utf-")
 
 
 def _speak_utf8():

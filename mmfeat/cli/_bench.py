@@ -57,11 +57,15 @@ def run_bench(data, root, language, weights, network, out, *, n_seeds, seed, for
     features = "colour and gradients" if weights is None else network
     name = f"{data}_{language}_{features.replace(' ', '_')}"
     files = [] if out is None else [Path(out) / f"{name}.json", Path(out) / f"{name}.md"]
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    for file in files:
-        refuse_existing(file, force)
+    if out is not None and Path(out).is_file():
+        raise NotADirectoryError(f"{out} is a file. Name a folder.")
+    if out is not None and Path(out).exists():
+        for file in files:
+            refuse_existing(file, force)
     splits = {split: _load(data, root, split, language, seed) for split in _SPLITS}
+    if out is not None:
+        # Before the work, so that a place that cannot be written to is told early; after all that may be refused.
+        Path(out).mkdir(parents=True, exist_ok=True)
     train, val, test, seconds = _encode(splits, weights, network, language, seed, quiet)
     rows = [
         *_linear_rows(train, val, test, quiet),

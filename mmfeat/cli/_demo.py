@@ -42,9 +42,12 @@ def run_demo(out, language, n_samples, seed, *, force, quiet):
     """
     out = Path(out)
     files = {name: out / name for name in ("results.csv", "recall.png", "pictures.png")}
+    if out.is_file():
+        raise NotADirectoryError(f"{out} is a file. Name a folder.")
+    if out.exists():
+        for file in files.values():
+            refuse_existing(file, force)
     out.mkdir(parents=True, exist_ok=True)
-    for file in files.values():
-        refuse_existing(file, force)
 
     with progress(total=5, desc="demo", unit="step", verbose=not quiet) as bar:
         pairs = make_scenes(n_samples, language=language, random_state=seed)

@@ -1,20 +1,26 @@
 """``mmfeat search``: the best answers to a table of queries."""
 
 import csv
+from collections import Counter
+from pathlib import PurePath
 
 import numpy as np
+from scipy import sparse
 
 from mmfeat.cli._files import refuse_existing, whole_file
-from mmfeat.cli._models import load_model
+from mmfeat.cli._models import load_model, set_verbose
 from mmfeat.cli._report import Report
 from mmfeat.datasets import load_images, load_texts, read_table
+from mmfeat.datasets._resolve import SUFFIXES
 from mmfeat.metrics import rank_embeddings, recall_at_k
 from mmfeat.retrieval import EmbeddingIndex
 
 _KS = (1, 5, 10)
 
 
-def run_search(model, queries, gallery, images, out, k, *, truth, columns, force, quiet):
+def run_search(
+    model, queries, gallery, images, out, k, *, truth, columns, weights=None, encoding=None, force=False, quiet=False
+):
     """Answer each query with the `k` most similar items of the gallery.
 
     Parameters
@@ -26,52 +32,86 @@ def run_search(model, queries, gallery, images, out, k, *, truth, columns, force
         Table of right pairs, with the columns that name the picture and the sentence.
     columns : tuple of (str, str, str)
         Names of the columns with the picture, the sentence, and the name of the sentence.
-    force, quiet : bool
+    weights : path-like or None, default=None
+        Where the weights of the model's network are now, if they were moved.
+    encoding : str or None, default=None
+        Encoding of the tables; None tells UTF-8 and GB18030 apart.
+    force, quiet : bool, default=False
 
     Returns
     -------
     report : Report
     """
+    # All that can be refused without the model is refused before it is loaded; the table is written last of all.
     refuse_existing(out, force)
     image_column, text_column, id_column = columns
-    kinds = [_kind(path, image_column, text_column) for path in (queries, gallery)]
-    if kinds[0] == kinds[1]:
-        raise ValueError(
-            f"{queries} and {gallery} both hold {kinds[0]}s. One must hold pictures (column {image_column!r}), the other "
-            f"sentences (column {text_column!r})."
-        )
-    retriever = load_model(model)
-    embedded, ids = [], []
-    for path, kind in zip((queries, gallery), kinds, strict=True):
-        if kind == "sentence":
-            table = load_texts(path, id=id_column, text=text_column)
-            embedded.append(retriever.encode_text(table["text"]))
-        else:
-            table = load_images(path, images, image=image_column)
-            embedded.append(retriever.encode_image(table["image"]))
-        ids.append(table.index.to_numpy(dtype=str))
-    _, found = EmbeddingIndex(embedded[1], ids=ids[1]).search(embedded[0], k=k)
     names = {"sentence": id_column, "picture": image_column}
-    _write(out, ids[0], found, names[kinds[0]], names[kinds[1]], force)
+    kinds = _kinds_of(queries, gallery, columns, encoding)
+    tables = [
+        load_texts(path, id=id_column, text=text_column, encoding=encoding)
+        if kind == "sentence"
+        else load_images(path, images, image=image_column, encoding=encoding)
+        for path, kind in zip((queries, gallery), kinds, strict=True)
+    ]
+    ids = [table.index.to_numpy(dtype=str) for table in tables]
+    if k > len(ids[1]):
+        raise ValueError(f"-k must be at most the size of the gallery, {len(ids[1])}. Got {k} instead. Reduce it.")
+    relevance = None if truth is None else _relevance(truth, kinds, names, ids, encoding)
+
+    retriever = load_model(model, weights)
+    set_verbose(retriever, not quiet)
+    embedded = [
+        retriever.encode_text(table["text"]) if kind == "sentence" else retriever.encode_image(table["image"])
+        for table, kind in zip(tables, kinds, strict=True)
+    ]
+    _, found = EmbeddingIndex(embedded[1], ids=ids[1]).search(embedded[0], k=k)
     record = {"out": str(out), "queries": len(ids[0]), "gallery": len(ids[1]), "k": k, "answers": kinds[1] + "s"}
     text = f"{len(ids[0])} {kinds[0]}s answered by {k} of {len(ids[1])} {kinds[1]}s each. Written: {out}"
-    if truth is not None:
-        record["recall"] = _recalls(truth, names[kinds[0]], names[kinds[1]], ids, embedded)
+    if relevance is not None:
+        known = np.flatnonzero(np.diff(relevance.indptr))
+        ranks = rank_embeddings(embedded[0][known], embedded[1], relevance[known])
+        record["recall"] = {at: recall_at_k(ranks, k=at) for at in _KS if at <= ranks.n_gallery}
+        record["n_queries_with_truth"] = len(known)
         told = ", ".join(f"R@{at} {100 * value:.1f} %" for at, value in record["recall"].items())
-        text += f"\n{told} (gallery of {len(ids[1])})"
+        text += f"\n{told} over {len(known)} of {len(ids[0])} queries (gallery of {len(ids[1])})"
+    _write(out, ids[0], found, names[kinds[0]], names[kinds[1]], force)
     return Report(record, text)
 
 
-def _kind(path, image_column, text_column):
-    columns = list(read_table(path).columns)
-    if text_column in columns:
-        return "sentence"
-    if image_column in columns:
-        return "picture"
-    raise ValueError(
-        f"{path} has neither a column {text_column!r} of sentences nor a column {image_column!r} of pictures. Found {columns}. "
-        "Name the columns with --text-column and --image-column."
-    )
+def _kinds_of(queries, gallery, columns, encoding):
+    """What each of the two tables holds, "sentence" or "picture", so that they differ."""
+    image_column, text_column, id_column = columns
+    fitting = [_fitting(path, columns, encoding) for path in (queries, gallery)]
+    choices = [(ours, theirs) for ours in fitting[0] for theirs in fitting[1] if ours != theirs]
+    if not choices:
+        raise ValueError(
+            f"{queries} and {gallery} both hold {fitting[0][0]}s. One must hold pictures (column {image_column!r}), the other "
+            f"sentences (columns {id_column!r} and {text_column!r})."
+        )
+    if len(choices) > 1:
+        raise ValueError(
+            f"{queries} and {gallery} both hold pictures and sentences. Take the column {image_column!r} out of the one that "
+            f"stands for sentences, or {text_column!r} out of the other."
+        )
+    return choices[0]
+
+
+def _fitting(path, columns, encoding):
+    """Kinds that the columns of a table allow: a table of pairs that names its sentences may be taken for either."""
+    image_column, text_column, id_column = columns
+    found = list(read_table(path, encoding=encoding).columns)
+    kinds = []
+    if text_column in found and id_column in found:
+        kinds.append("sentence")
+    if image_column in found:
+        kinds.append("picture")
+    if not kinds:
+        raise ValueError(
+            f"{path} has neither a column {text_column!r} of sentences with a column {id_column!r} that names them, nor a "
+            f"column {image_column!r} of pictures. Found {found}. "
+            "Name the columns with --text-column, --id-column and --image-column."
+        )
+    return kinds
 
 
 def _write(out, query_ids, found, query_name, answer_name, force):
@@ -82,20 +122,43 @@ def _write(out, query_ids, found, query_name, answer_name, force):
             writer.writerows([query, place, answer] for place, answer in enumerate(answers, start=1))
 
 
-def _recalls(truth, query_name, answer_name, ids, embedded):
-    """Recalls over the queries whose right answer the truth names."""
-    table = read_table(truth)
-    missing = [name for name in (query_name, answer_name) if name not in table.columns]
-    if missing:
-        raise ValueError(f"{truth} has no column {missing[0]!r}. Found {list(table.columns)}.")
-    places = {name: place for place, name in enumerate(ids[1])}
-    rows = {name: row for row, name in enumerate(ids[0])}
-    relevance = np.zeros((len(ids[0]), len(ids[1])))
-    for query, answer in zip(table[query_name], table[answer_name], strict=True):
-        if query in rows and answer in places:
-            relevance[rows[query], places[answer]] = 1
-    known = relevance.any(axis=1)
-    if not known.any():
-        raise ValueError(f"{truth} names no right answer in the gallery to any of the {len(ids[0])} queries.")
-    ranks = rank_embeddings(embedded[0][known], embedded[1], relevance[known])
-    return {k: recall_at_k(ranks, k=k) for k in _KS if k <= ranks.n_gallery}
+def _relevance(truth, kinds, names, ids, encoding):
+    """Which items answer which queries, as a sparse matrix of queries by gallery; many queries may have no answer."""
+    table = read_table(truth, encoding=encoding)
+    for name in (names[kind] for kind in kinds):
+        if name not in table.columns:
+            raise ValueError(f"{truth} has no column {name!r}. Found {list(table.columns)}.")
+    found = [
+        [find(cell.strip()) for cell in table[names[kind]]]
+        for kind, find in zip(kinds, map(_finder, ids, kinds), strict=True)
+    ]
+    pairs = {pair for pair in zip(*found, strict=True) if None not in pair}
+    if not pairs:
+        raise ValueError(
+            f"{truth} names no right answer in the gallery to any of the {len(ids[0])} queries. "
+            f"Its ids must be those of the two tables, such as {ids[0][0]!r} and {ids[1][0]!r}."
+        )
+    rows, places = zip(*pairs, strict=True)
+    return sparse.csr_array((np.ones(len(pairs)), (rows, places)), shape=(len(ids[0]), len(ids[1])))
+
+
+def _finder(ids, kind):
+    """Function from an id to its row or None; of a picture's name either side may leave out the extension."""
+    rows = {name: row for row, name in enumerate(ids)}
+    if kind == "sentence":
+        return rows.get
+    stems = Counter(map(_stem, ids))
+    # A stem that two pictures share names neither.
+    bare = {_stem(name): row for name, row in rows.items() if stems[_stem(name)] == 1}
+
+    def find(name):
+        if name in rows:
+            return rows[name]
+        return bare.get(name) if _stem(name) == name else rows.get(_stem(name))
+
+    return find
+
+
+def _stem(name):
+    suffix = PurePath(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name

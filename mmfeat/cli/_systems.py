@@ -1,5 +1,7 @@
 """The encoders and fusions that the command offers."""
 
+from pathlib import Path
+
 from sklearn.pipeline import make_pipeline, make_union
 
 from mmfeat.encoding import PowerNormalizer
@@ -7,13 +9,16 @@ from mmfeat.fusion import CCA, PLS, LearnedProjection
 from mmfeat.image import CNNFeatures, ColorHistogram, HOGFeatures
 from mmfeat.text import tfidf_lsa
 
+DEFAULT_NETWORK = "mobilenet_v2"
 
-def image_encoder(weights=None, network="mobilenet_v2", *, size=96, verbose=False):
+
+def image_encoder(weights=None, network=DEFAULT_NETWORK, *, size=96, verbose=False):
     """Encoder of pictures: a network where there are weights, else colour and gradients.
 
     Parameters
     ----------
     weights : path-like or None
+        Kept as an absolute path, so that a model finds them from any folder.
     network : str
         torchvision network the weights belong to.
     size : int
@@ -32,7 +37,8 @@ def image_encoder(weights=None, network="mobilenet_v2", *, size=96, verbose=Fals
         return make_union(make_pipeline(ColorHistogram(grid=3), PowerNormalizer()), gradients)
     # Squashed, nothing that a sentence may name is cropped away; the mirror image costs a second pass and brings a point
     # of recall; square roots tame the tails of rectified features.
-    features = CNNFeatures(network, str(weights), test_time="flip", resize="squash", verbose=verbose)
+    path = str(Path(weights).absolute())
+    features = CNNFeatures(network, path, test_time="flip", resize="squash", verbose=verbose)
     return make_pipeline(features, PowerNormalizer())
 
 

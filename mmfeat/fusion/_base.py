@@ -7,6 +7,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from mmfeat.utils._groups import group_codes
+
 _DTYPES = [np.float64, np.float32]
 
 
@@ -116,7 +118,7 @@ def check_groups(groups, n_rows):
     """Image of each row as numbers from 0; without `groups`, each row is an image of its own."""
     if groups is None:
         return np.arange(n_rows)
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    codes = group_codes(groups, "groups")
     if codes.shape != (n_rows,):
         raise ValueError(f"`groups` must have one value a row, shape ({n_rows},). Got shape {codes.shape} instead.")
     return codes

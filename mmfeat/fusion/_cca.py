@@ -9,6 +9,7 @@ from mmfeat.fusion._base import resolve_n_components
 from mmfeat.fusion._linear import LinearFusion
 from mmfeat.fusion._shrinkage import ledoit_wolf_ridge, oas_ridge
 from mmfeat.fusion._solve import Whitener, leading_svd
+from mmfeat.fusion._views import check_ridges
 from mmfeat.utils._compat import Interval, StrOptions
 
 _RIDGE = Interval(Real, 0, None, closed="left")
@@ -135,7 +136,7 @@ class CCA(LinearFusion):
         if self.reg == "oas":
             self.reg_ = oas_ridge(moments.n, moments.xx, n_features), oas_ridge(moments.n, moments.yy, n_targets)
         elif self.reg not in ("auto", "ledoit-wolf"):
-            self.reg_ = _check_pair(self.reg)
+            self.reg_ = tuple(check_ridges(self.reg, 2))
         elif not hasattr(self, "reg_"):
             raise ValueError(
                 f"`reg`={self.reg!r} looks at all rows at once, which `partial_fit` never has. Give a number, or 'oas'."
@@ -154,11 +155,3 @@ def _directions(moments, reg, n_features, n_targets, n_components):
     white = whitener_x.forward(whitener_y.forward((moments.xy / degrees).T).T)
     left, strengths, right = leading_svd(white, n_components)
     return np.clip(strengths, 0, 1), whitener_x.back(left), whitener_y.back(right)
-
-
-def _check_pair(reg):
-    if not isinstance(reg, tuple):
-        return reg, reg
-    if len(reg) != 2 or not all(share >= 0 for share in reg):
-        raise ValueError(f"`reg` must be a number of at least 0, or two of them. Got {reg!r} instead.")
-    return reg

@@ -72,7 +72,7 @@ class LearnedProjection(TwoViewTransformer):
     x_layers_, y_layers_ : list of (ndarray of shape (n_in, n_out), ndarray of shape (n_out,))
         Weights and bias of each layer of the two heads.
     x_mean_, y_mean_ : ndarray
-        Means of the columns, zero for a sparse view, which is not centred.
+        Means of the columns of the rows trained on, zero for a sparse view, which is not centred.
     x_scale_, y_scale_ : float
         Root mean square of the centred entries; the views are divided by it.
     loss_curve_ : list of float
@@ -201,11 +201,11 @@ class LearnedProjection(TwoViewTransformer):
             )
         rng = check_random_state(self.random_state)
         held_out = self._hold_out(groups, rng)
-        self.x_mean_, self.x_scale_ = _mean_and_scale(X)
-        self.y_mean_, self.y_scale_ = _mean_and_scale(y)
+        # The held-out images shape nothing that they are judged by: neither the means nor the start.
+        self.x_mean_, self.x_scale_ = _mean_and_scale(X[~held_out])
+        self.y_mean_, self.y_scale_ = _mean_and_scale(y[~held_out])
         X, y = _standardise(X, self.x_mean_, self.x_scale_), _standardise(y, self.y_mean_, self.y_scale_)
         settings = self._settings(rng.randint(np.iinfo(np.int32).max))
-        # The held-out images must not shape the start either, or the first epoch would look best.
         outcome = train_heads(X, y, groups, held_out, self._start(X[~held_out], y[~held_out]), settings)
         self.x_layers_, self.y_layers_ = outcome.x_layers, outcome.y_layers
         self.loss_curve_, self.validation_curve_ = outcome.loss_curve, outcome.validation_curve

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.fusion._base import TwoViewTransformer, check_groups, resolve_n_components
 from mmfeat.fusion._moments import Moments, column_means, row_basis
+from mmfeat.fusion._views import fixed_signs, project
 from mmfeat.utils._compat import _check_sample_weight, _fit_context
 
 
@@ -51,7 +52,7 @@ class LinearFusion(TwoViewTransformer):
         x_rotations, y_rotations = self._solve(moments, X.shape, y.shape)
         self.moments_ = moments if basis_x is None and basis_y is None else None
         self.x_mean_, self.y_mean_ = column_means(X, sample_weight), column_means(y, sample_weight)
-        self.x_rotations_, self.y_rotations_ = _fixed_signs(
+        self.x_rotations_, self.y_rotations_ = _with_signs(
             x_rotations if basis_x is None else basis_x @ x_rotations,
             y_rotations if basis_y is None else basis_y @ y_rotations,
         )
@@ -114,6 +115,32 @@ class LinearFusion(TwoViewTransformer):
             )
         return self._fit_more(other.moments_)
 
+    def explain(self, x, y, top=10, *, x_names=None, y_names=None):
+        """Say why one row of the first view is similar to one of the second, as an exact sum.
+
+        Parameters
+        ----------
+        x : array-like or sparse matrix of shape (1, n_features) or (n_features,)
+        y : array-like or sparse matrix of shape (1, n_targets) or (n_targets,)
+        top : int, default=10
+            Features of each view to name, the largest contributions first.
+        x_names, y_names : sequence of str, default=None
+            Names of the columns.
+
+        Returns
+        -------
+        explanation : mmfeat.fusion.Explanation
+            As by :func:`mmfeat.fusion.explain`.
+
+        Raises
+        ------
+        ValueError
+            If `x` or `y` is not one row of its view.
+        """
+        from mmfeat.fusion._explain import explain
+
+        return explain(self, x, y, top, x_names=x_names, y_names=y_names)
+
     def _accumulate(self, X, y, shapes, groups, sample_weight):
         """Statistics of checked views, possibly in bases of their rows; `shapes` are those of the views themselves."""
         return Moments.of(X, y, sample_weight)
@@ -130,7 +157,7 @@ class LinearFusion(TwoViewTransformer):
         rotations = self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)))
         self.moments_ = moments
         self.x_mean_, self.y_mean_ = moments.mean_x, moments.mean_y
-        self.x_rotations_, self.y_rotations_ = _fixed_signs(*rotations)
+        self.x_rotations_, self.y_rotations_ = _with_signs(*rotations)
         return self
 
     def _solve(self, moments, shape_x, shape_y):
@@ -150,10 +177,10 @@ class LinearFusion(TwoViewTransformer):
         """Return ``(strengths, x_rotations, y_rotations)`` of at most so many components, strongest first."""
 
     def _embed_x(self, X):
-        return _project(X, self.x_mean_, self.x_rotations_ * self._weights())
+        return project(X, self.x_mean_, self.x_rotations_ * self._weights())
 
     def _embed_y(self, y):
-        return _project(y, self.y_mean_, self.y_rotations_ * self._weights())
+        return project(y, self.y_mean_, self.y_rotations_ * self._weights())
 
     def _weights(self):
         return 1.0
@@ -183,23 +210,12 @@ def _narrow(view, groups):
     return scores[groups], basis
 
 
-def _project(view, mean, rotations):
-    rotations = rotations.astype(view.dtype)
-    if sparse.issparse(view):
-        return view @ rotations - mean.astype(view.dtype) @ rotations
-    return (view - mean.astype(view.dtype)) @ rotations
-
-
 def _padded(matrix, n_columns):
     missing = n_columns - matrix.shape[1]
     return matrix[:, :n_columns] if missing <= 0 else np.pad(matrix, ((0, 0), (0, missing)))
 
 
-def _fixed_signs(x_rotations, y_rotations):
+def _with_signs(x_rotations, y_rotations):
     """Make the largest coefficient of each component of the first view positive, so that a refit gives the same signs."""
-    if not x_rotations.size:
-        return x_rotations, y_rotations
-    largest = np.abs(x_rotations).argmax(axis=0)
-    signs = np.sign(x_rotations[largest, np.arange(x_rotations.shape[1])])
-    signs[signs == 0] = 1
+    signs = fixed_signs(x_rotations)
     return x_rotations * signs, y_rotations * signs

@@ -38,25 +38,33 @@ class Moments:
     def of(cls, X, y, sample_weight=None):
         """Statistics of two matrices in one pass over their rows; a sparse one is never made dense.
 
-        Products of float32 rows are taken in float32 over some thousand rows and summed in float64. Rows are shifted by a
-        guess of their mean before the product, so that nothing cancels when the sums are centred in the end.
+        Each block of some thousand rows is centred by its own mean before it is multiplied, so that nothing cancels, in
+        float32 for float32 rows; the statistics of the blocks are added in float64.
         """
-        shift_x, shift_y = _guess_mean(X), _guess_mean(y)
-        n_x, n_y = len(shift_x), len(shift_y)
-        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
-        sum_x, sum_y = np.zeros(n_x), np.zeros(n_y)
-        xx, yy, xy = np.zeros((n_x, n_x)), np.zeros((n_y, n_y)), np.zeros((n_x, n_y))
+        total = None
         for rows in _blocks(X, y):
-            root = None if sample_weight is None else np.sqrt(sample_weight[rows])
-            block_x, block_y = _weighted(_shifted(X[rows], shift_x), root), _weighted(_shifted(y[rows], shift_y), root)
-            sum_x += _column_sums(block_x, root)
-            sum_y += _column_sums(block_y, root)
-            for products, left, right in ((xx, block_x, block_x), (yy, block_y, block_y), (xy, block_x, block_y)):
-                product = left.T @ right
-                products += product.toarray() if sparse.issparse(product) else product
-        for products, left, right in ((xx, sum_x, sum_x), (yy, sum_y, sum_y), (xy, sum_x, sum_y)):
-            products -= np.outer(left, right / total)
-        return cls(total, shift_x + sum_x / total, shift_y + sum_y / total, xx, yy, xy)
+            weights = None if sample_weight is None else sample_weight[rows]
+            if weights is None or weights.any():
+                part = cls._of_block(X[rows], y[rows], weights)
+                total = part if total is None else total + part
+        return total
+
+    @classmethod
+    def _of_block(cls, X, y, weights):
+        n = float(X.shape[0] if weights is None else weights.sum())
+        mean_x, mean_y = column_means(X, weights), column_means(y, weights)
+        left, right = (_weighted(_centred(view, mean), weights) for view, mean in ((X, mean_x), (y, mean_y)))
+        products = [_dense(a.T @ b) for a, b in ((left, left), (right, right), (left, right))]
+        # A sparse view keeps its zeros and so its mean, which is taken from the products instead.
+        for product, (a, mean_a), (b, mean_b) in zip(
+            products,
+            ((X, mean_x), (y, mean_y), (X, mean_x)),
+            ((X, mean_x), (y, mean_y), (y, mean_y)),
+            strict=True,
+        ):
+            if sparse.issparse(a) and sparse.issparse(b):
+                product -= n * np.outer(mean_a, mean_b)
+        return cls(n, mean_x, mean_y, *products)
 
     def __add__(self, other):
         """Statistics of the rows of both (Chan, Golub and LeVeque 1979, equation 2.1 for matrices)."""
@@ -122,13 +130,6 @@ def row_basis(matrix, mean):
     return vectors * values, basis
 
 
-def _guess_mean(view):
-    """Where to shift a dense view, near its mean; a sparse view must stay where it is."""
-    if sparse.issparse(view):
-        return np.zeros(view.shape[1])
-    return view[:1024].mean(axis=0, dtype=np.float64).astype(view.dtype).astype(np.float64)
-
-
 def _blocks(X, y):
     n = X.shape[0]
     widest = max((view.shape[1] * view.dtype.itemsize for view in (X, y) if not sparse.issparse(view)), default=1)
@@ -136,19 +137,24 @@ def _blocks(X, y):
     return (slice(start, start + size) for start in range(0, n, size))
 
 
-def _shifted(block, shift):
-    return block.astype(np.float64) if sparse.issparse(block) else block - shift.astype(block.dtype)
+def _centred(block, mean):
+    if sparse.issparse(block):
+        return block.astype(np.float64)
+    centred = block - mean.astype(block.dtype)
+    largest = np.abs(centred).max(initial=0)
+    # Products of such numbers would leave the range of float32.
+    if block.dtype == np.float32 and largest > 0 and not 1e-15 < largest < 1e15:
+        return block.astype(np.float64) - mean
+    return centred
 
 
-def _weighted(block, root):
-    if root is None:
+def _weighted(block, weights):
+    if weights is None:
         return block
     if sparse.issparse(block):
-        return sparse.diags_array(root) @ block
-    return block * root.astype(block.dtype)[:, None]
+        return sparse.diags_array(np.sqrt(weights)) @ block
+    return block * np.sqrt(weights).astype(block.dtype)[:, None]
 
 
-def _column_sums(block, root):
-    if root is not None:
-        return np.asarray(root @ block, dtype=np.float64)
-    return np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+def _dense(product):
+    return product.toarray() if sparse.issparse(product) else np.asarray(product, dtype=np.float64)

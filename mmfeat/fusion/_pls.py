@@ -2,9 +2,10 @@
 
 from numbers import Integral
 
+from mmfeat.fusion._deflation import canonical_deflation
 from mmfeat.fusion._linear import LinearFusion
 from mmfeat.fusion._solve import leading_svd
-from mmfeat.utils._compat import Interval
+from mmfeat.utils._compat import Interval, StrOptions
 
 
 class PLS(LinearFusion):
@@ -17,13 +18,16 @@ class PLS(LinearFusion):
     ----------
     n_components : int or None, default=None
         Width of the common space, at most the number of rows and of columns of either view; None takes all.
+    deflation : {"none", "canonical"}, default="none"
+        "none" takes all components from one decomposition. "canonical" takes them one by one, each from what the scores
+        of those before leave of its own view, as Wold's PLS mode A does: scores are then uncorrelated within a view.
 
     Attributes
     ----------
     covariances_ : ndarray of shape (n_components_,)
         Covariances of the components of the two views, descending.
     x_rotations_ : ndarray of shape (n_features, n_components_)
-        Orthonormal columns, from a centred first view to the components. The largest coefficient is positive.
+        Orthonormal columns without deflation, from a centred first view to the components. The largest coefficient is positive.
     y_rotations_ : ndarray of shape (n_targets, n_components_)
         The same for the second view.
     x_mean_, y_mean_ : ndarray of shape (n_features,) and (n_targets,)
@@ -56,10 +60,14 @@ class PLS(LinearFusion):
     (1, 2)
     """
 
-    _parameter_constraints = {"n_components": [Interval(Integral, 1, None, closed="left"), None]}
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "deflation": [StrOptions({"none", "canonical"})],
+    }
 
-    def __init__(self, n_components=None):
+    def __init__(self, n_components=None, *, deflation="none"):
         self.n_components = n_components
+        self.deflation = deflation
 
     @property
     def covariances_(self):
@@ -67,5 +75,8 @@ class PLS(LinearFusion):
         return self._strengths
 
     def _rotations(self, moments, n_features, n_targets, n_components):
+        if self.deflation == "canonical":
+            degrees = moments.n - 1
+            return canonical_deflation(moments.xx / degrees, moments.yy / degrees, moments.xy / degrees, n_components)
         left, strengths, right = leading_svd(moments.xy / (moments.n - 1), n_components)
         return strengths, left, right

@@ -27,11 +27,17 @@ class Whitener:
     def __init__(self, covariance, reg, n_features):
         ridged = covariance.copy()
         ridged.flat[:: len(ridged) + 1] += reg * np.trace(covariance) / n_features
+        # With all variances one, a column is judged by what the others leave of it and not by its unit of measure.
+        deviations = np.sqrt(np.diagonal(ridged))
+        self._scale = np.where(deviations > 0, deviations, 1)[:, None]
+        ridged /= self._scale
+        ridged /= self._scale.T
         self._factor = _cholesky(ridged)
         self._root = _pseudo_root(ridged) if self._factor is None else None
 
     def forward(self, matrix):
         """Inverse factor times `matrix`."""
+        matrix = matrix / self._scale
         if self._root is not None:
             return self._root.T @ matrix
         return linalg.solve_triangular(self._factor, matrix, trans="T", check_finite=False)
@@ -39,8 +45,8 @@ class Whitener:
     def back(self, directions):
         """Transposed inverse factor times `directions`."""
         if self._root is not None:
-            return self._root @ directions
-        return linalg.solve_triangular(self._factor, directions, check_finite=False)
+            return self._root @ directions / self._scale
+        return linalg.solve_triangular(self._factor, directions, check_finite=False) / self._scale
 
 
 def leading_svd(matrix, k):
@@ -64,6 +70,8 @@ def leading_svd(matrix, k):
     last of them is so weak that squaring loses its digits, the full decomposition is made.
     """
     k, narrow = min(k, *matrix.shape), min(matrix.shape)
+    if narrow == 0:
+        return np.zeros((matrix.shape[0], 0)), np.zeros(0), np.zeros((matrix.shape[1], 0))
     if narrow > 64 and k <= narrow // 2:
         tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
         squares, vectors = linalg.eigh(
@@ -79,6 +87,8 @@ def leading_svd(matrix, k):
 
 def _cholesky(matrix):
     """Upper factor, or None where the matrix has no full rank to the digits that there are."""
+    if not len(matrix):
+        return None
     try:
         factor = linalg.cholesky(matrix, lower=False, check_finite=False)
     except linalg.LinAlgError:
@@ -88,6 +98,8 @@ def _cholesky(matrix):
 
 
 def _pseudo_root(matrix):
+    if not len(matrix):
+        return matrix
     values, vectors = linalg.eigh(matrix, check_finite=False)
     kept = values > max(values[-1], 0) * len(values) * _EPS
     return vectors[:, kept][:, ::-1] / np.sqrt(values[kept][::-1])

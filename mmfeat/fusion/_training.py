@@ -1,12 +1,13 @@
 """The training loop of the learned fusions: torch inside, numpy in and out."""
 
-import copy
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from mmfeat.fusion._heads import copy_of, embed, new_head, start_from
 from mmfeat.fusion._losses import hardest_triplet, infonce
 from mmfeat.utils._progress import progress
 
@@ -70,47 +71,40 @@ def train_heads(X, y, groups, held_out, start, settings):
     """
     import torch
 
-    # The seed rules the weights and the dropout here and leaves the caller's generator as it was.
-    cuda = [torch.device(settings.device)] if settings.device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(settings.seed)
-        heads = [_build_head(view.shape[1], settings) for view in (X, y)]
-        for head, layer in zip(heads, start or (), strict=False):
-            _start_from(head, *layer)
-        log_temperature = torch.nn.Parameter(torch.tensor(np.log(settings.temperature), device=settings.device))
-        optimizer = _build_optimizer(heads, log_temperature, settings)
-        steps = -(-int((~held_out).sum()) // settings.batch_size)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(steps * settings.max_epochs))
-        return _run_epochs(X, y, groups, held_out, heads, log_temperature, optimizer, schedule, settings)
+    # A generator of its own: the caller's is left as it was, and trainings in several threads do not mix.
+    generator = torch.Generator(settings.device).manual_seed(settings.seed)
+    widths = (*settings.hidden, settings.n_components)
+    heads = [new_head(view.shape[1], widths, generator) for view in (X, y)]
+    for head, layer in zip(heads, start or (), strict=False):
+        start_from(head, *layer)
+    log_temperature = torch.tensor(np.log(settings.temperature), dtype=torch.float32, device=settings.device)
+    log_temperature.requires_grad_()
+    optimizer = _build_optimizer(heads, log_temperature, settings)
+    steps = -(-int((~held_out).sum()) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(steps * settings.max_epochs))
+    trainer = _Trainer(X, y, groups, heads, log_temperature, optimizer, schedule, generator, settings)
+    return _run_epochs(trainer, held_out)
 
 
-def _build_head(n_features, settings):
-    from torch import nn
+@dataclass(frozen=True)
+class _Trainer:
+    """What the steps of a training share."""
 
-    layers: list[nn.Module] = [nn.Dropout(settings.dropout)]
-    width = n_features
-    for n_hidden in settings.hidden:
-        layers += [nn.Linear(width, n_hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
-        width = n_hidden
-    return nn.Sequential(*layers, nn.Linear(width, settings.n_components)).to(settings.device)
-
-
-def _start_from(head, weight, bias):
-    """Set the linear map of a head; components beyond the columns of `weight` start small, so that they can grow."""
-    import torch
-
-    linear = head[-1]
-    with torch.no_grad():
-        linear.weight.mul_(0.01)
-        linear.bias.zero_()
-        linear.weight[: weight.shape[1]] = torch.from_numpy(np.ascontiguousarray(weight.T, dtype=np.float32))
-        linear.bias[: len(bias)] = torch.from_numpy(bias.astype(np.float32))
+    X: Any
+    y: Any
+    groups: np.ndarray
+    heads: list
+    log_temperature: Any
+    optimizer: Any
+    schedule: Any
+    generator: Any
+    settings: Settings
 
 
 def _build_optimizer(heads, log_temperature, settings):
     import torch
 
-    weights = [parameter for head in heads for parameter in head.parameters()]
+    weights = [part for head in heads for layer in head for part in layer]
     return torch.optim.AdamW(
         [
             {"params": weights, "weight_decay": settings.weight_decay},
@@ -132,54 +126,46 @@ def _warm_up_and_cosine(n_steps):
     return factor
 
 
-def _run_epochs(X, y, groups, held_out, heads, log_temperature, optimizer, schedule, settings):
-    rng = np.random.default_rng(settings.seed)
-    training_rows = np.flatnonzero(~held_out)
-    outcome, best, best_heads = Outcome([], []), -np.inf, heads
+def _run_epochs(trainer, held_out):
+    settings, outcome = trainer.settings, Outcome([], [])
+    rng, best = np.random.default_rng(settings.seed), -np.inf
+    training_rows, held_out_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     for epoch in progress(range(settings.max_epochs), desc="epochs", unit="epoch", verbose=settings.verbose):
-        outcome.loss_curve.append(
-            _run_epoch(
-                X, y, groups, rng.permutation(training_rows), heads, log_temperature, optimizer, schedule, settings
-            )
-        )
+        outcome.loss_curve.append(_run_epoch(trainer, rng.permutation(training_rows)))
         if not np.isfinite(outcome.loss_curve[-1]):
             raise FloatingPointError(
                 f"The loss became {outcome.loss_curve[-1]} in epoch {epoch + 1}. Reduce `learning_rate` "
                 f"(now {settings.learning_rate}) or scale the features."
             )
-        if not held_out.any():
-            outcome.best_epoch = epoch
-            continue
-        outcome.validation_curve.append(
-            _mean_reciprocal_rank(X[held_out], y[held_out], groups[held_out], heads, settings)
-        )
-        _logger.info("epoch %d: loss %.4f, mrr %.4f", epoch + 1, outcome.loss_curve[-1], outcome.validation_curve[-1])
-        if outcome.validation_curve[-1] > best:
-            best, best_heads, outcome.best_epoch = outcome.validation_curve[-1], copy.deepcopy(heads), epoch
+        if len(held_out_rows):
+            outcome.validation_curve.append(_score(trainer, held_out_rows))
+        score = outcome.validation_curve[-1] if len(held_out_rows) else epoch
+        _logger.info("epoch %d: loss %.4f, score %.4f", epoch + 1, outcome.loss_curve[-1], score)
+        if score > best:
+            best, outcome.best_epoch = score, epoch
+            outcome.x_layers, outcome.y_layers = (copy_of(head) for head in trainer.heads)
         elif epoch - outcome.best_epoch >= settings.patience:
             break
-    outcome.x_layers, outcome.y_layers = (_to_numpy(head) for head in best_heads)
     return outcome
 
 
-def _run_epoch(X, y, groups, order, heads, log_temperature, optimizer, schedule, settings):
+def _run_epoch(trainer, order):
     """One pass over the training pairs; returns the mean loss."""
     import torch
 
-    for head in heads:
-        head.train()
-    losses = []
+    settings, losses = trainer.settings, []
     for start in range(0, len(order), settings.batch_size):
         rows = order[start : start + settings.batch_size]
-        owner = torch.from_numpy(groups[rows]).to(settings.device)
+        owner = torch.from_numpy(trainer.groups[rows]).to(settings.device)
         embedded_x, embedded_y = (
-            _embed(head, view, rows, settings.device) for head, view in zip(heads, (X, y), strict=True)
+            embed(head, _tensor(view[rows], settings.device), settings.dropout, trainer.generator)
+            for head, view in zip(trainer.heads, (trainer.X, trainer.y), strict=True)
         )
-        loss = _loss(embedded_x @ embedded_y.T, owner[:, None] == owner[None, :], log_temperature, settings)
-        optimizer.zero_grad()
+        loss = _loss(embedded_x @ embedded_y.T, owner[:, None] == owner[None, :], trainer.log_temperature, settings)
+        trainer.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        schedule.step()
+        trainer.optimizer.step()
+        trainer.schedule.step()
         losses.append(loss.item())
     return float(np.mean(losses))
 
@@ -191,41 +177,43 @@ def _loss(scores, same, log_temperature, settings):
     return infonce(scores, same, log_temperature.exp().clamp(min=0.01))
 
 
-def _embed(head, view, rows, device):
-    import torch
-    from torch.nn.functional import normalize
-
-    batch = view[rows]
-    batch = batch.toarray() if sparse.issparse(batch) else batch
-    return normalize(head(torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(device)), dim=1)
-
-
-def _mean_reciprocal_rank(X, y, groups, heads, settings):
-    """Mean reciprocal rank over both directions on held-out pairs; ties count against."""
+def _score(trainer, rows):
+    """Mean reciprocal rank of held-out pairs."""
     import torch
 
-    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
+    _, first, owner = np.unique(trainer.groups[rows], return_index=True, return_inverse=True)
+    device = trainer.settings.device
     with torch.inference_mode():
-        for head in heads:
-            head.eval()
-        images = _embed(heads[0], X, first, settings.device)
-        texts = _embed(heads[1], y, np.arange(y.shape[0]), settings.device)
-        owner = torch.from_numpy(groups).to(settings.device)
-        scores = images @ texts.T
-        own = owner[None, :] == torch.arange(len(images), device=owner.device)[:, None]
-        best_own = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
-        rank_of_image = 1 + ((scores >= best_own) & ~own).sum(dim=1)
-        right = scores[owner, torch.arange(len(texts), device=owner.device)]
-        rank_of_text = 1 + ((scores >= right) & ~own).sum(dim=0)
-        return float(((1 / rank_of_image).mean() + (1 / rank_of_text).mean()) / 2)
+        images = embed(trainer.heads[0], _tensor(trainer.X[rows[first]], device), 0, trainer.generator)
+        texts = embed(trainer.heads[1], _tensor(trainer.y[rows], device), 0, trainer.generator)
+        return mean_reciprocal_rank(images @ texts.T, torch.from_numpy(owner).to(device))
 
 
-def _to_numpy(head):
-    """Weights and biases of the linear layers of a head, first to last."""
-    from torch import nn
+def mean_reciprocal_rank(scores, owner):
+    """Mean reciprocal rank over both directions; ties count against.
 
-    return [
-        (layer.weight.detach().cpu().numpy().T.copy(), layer.bias.detach().cpu().numpy().copy())
-        for layer in head
-        if isinstance(layer, nn.Linear)
-    ]
+    Parameters
+    ----------
+    scores : torch.Tensor of shape (n_images, n_texts)
+    owner : torch.Tensor of shape (n_texts,), dtype int64
+        Image of each text; every image has one.
+
+    Returns
+    -------
+    score : float
+    """
+    import torch
+
+    own = owner[None, :] == torch.arange(len(scores), device=owner.device)[:, None]
+    best_own = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
+    rank_of_image = 1 + ((scores >= best_own) & ~own).sum(dim=1)
+    right = scores[owner, torch.arange(len(owner), device=owner.device)]
+    rank_of_text = 1 + ((scores >= right) & ~own).sum(dim=0)
+    return float(((1 / rank_of_image).mean() + (1 / rank_of_text).mean()) / 2)
+
+
+def _tensor(batch, device):
+    import torch
+
+    batch = batch.toarray() if sparse.issparse(batch) else batch
+    return torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(device)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, gen_batches
 
+from mmfeat.utils._groups import group_codes
 from mmfeat.utils._rows import unit_rows
 
 # Up to this many relevant items a query, counting is faster than sorting the row.
@@ -70,7 +71,7 @@ def match_groups(query_groups, gallery_groups):
     Raises
     ------
     ValueError
-        If the groups are not 1-D.
+        If the groups are not 1-D, a value is missing, or numbers are mixed with strings.
 
     Examples
     --------
@@ -79,14 +80,13 @@ def match_groups(query_groups, gallery_groups):
     array([[0., 1., 0.],
            [1., 0., 1.]])
     """
-    query_groups, gallery_groups = np.asarray(query_groups), np.asarray(gallery_groups)
-    if query_groups.ndim != 1 or gallery_groups.ndim != 1:
-        raise ValueError(
-            f"Groups must be 1-D, one value a row. Got shapes {query_groups.shape} and {gallery_groups.shape} instead."
-        )
-    names, codes = np.unique(np.concatenate([query_groups, gallery_groups]), return_inverse=True)
-    query_codes, gallery_codes = codes[: len(query_groups)], codes[len(query_groups) :]
-    return sparse.csr_array(_one_hot(query_codes, len(names)) @ _one_hot(gallery_codes, len(names)).T)
+    columns = {"query_groups": query_groups, "gallery_groups": gallery_groups}
+    for name, column in columns.items():
+        group_codes(column, name)
+    codes = group_codes(np.array([*query_groups, *gallery_groups], dtype=object), "query_groups and gallery_groups")
+    one_hot = _one_hot(codes, int(codes.max(initial=-1)) + 1)
+    n_queries = len(query_groups)
+    return sparse.csr_array(one_hot[:n_queries] @ one_hot[n_queries:].T)
 
 
 def rank_relevant(scores, relevance=None):
@@ -198,6 +198,8 @@ def _check_relevance(relevance, shape):
     if relevance.shape != shape:
         raise ValueError(f"relevance has shape {relevance.shape}. Expected (n_queries, n_gallery) = {shape}.")
     relevance.sum_duplicates()
+    if not np.isfinite(relevance.data).all():
+        raise ValueError("relevance holds NaN or infinity. Grades must be finite; 0 is irrelevant.")
     relevance.data[~(relevance.data > 0)] = 0
     relevance.eliminate_zeros()
     empty = np.flatnonzero(np.diff(relevance.indptr) == 0)

@@ -96,6 +96,12 @@ def retrieval_scorer(estimator, pairs, y=None):
     (3,)
     """
     rankings = rank_pairs(estimator, pairs)
+    n_images = rankings["t2i"].n_gallery
+    if n_images < max(_RECALLS):
+        raise ValueError(
+            f"recall@{max(_RECALLS)} needs at least {max(_RECALLS)} images. Got {n_images}. Use fewer folds or more pairs, or "
+            f"`make_retrieval_scorer('recall', k=...)` with k up to {n_images}."
+        )
     recalls = {
         f"{direction}_recall_at_{k}": recall_at_k(ranks, k=k) for direction, ranks in rankings.items() for k in _RECALLS
     }

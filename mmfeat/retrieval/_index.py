@@ -1,5 +1,7 @@
 """Exact nearest neighbours of embeddings by blocked products."""
 
+from collections import Counter
+
 import numpy as np
 from sklearn.utils import check_array, gen_batches
 
@@ -12,39 +14,41 @@ _BLOCK_SCORES = 1 << 23
 class EmbeddingIndex:
     """Gallery of embeddings, searched exactly by cosine similarity.
 
-    Parameters
-    ----------
-    embeddings : array-like of shape (n_items, n_components)
-        Embeddings of the gallery; an all-zero row has similarity 0 to every query.
-    ids : array-like of shape (n_items,) or None, default=None
-        What to return for each item, of any kind; None returns positions.
+        Parameters
+        ----------
+        embeddings : array-like of shape (n_items, n_components)
+            Embeddings of the gallery; an all-zero row has similarity 0 to every query.
+        ids : array-like of shape (n_items,) or None, default=None
+            What to return for each item, of any kind; None returns positions.
 
-    Attributes
-    ----------
-    n_items : int
-        Size of the gallery.
-    n_components : int
-        Width of the embeddings.
+        Attributes
+        ----------
+        n_items : int
+            Size of the gallery.
+        n_components : int
+            Width of the embeddings.
 
-    Raises
-    ------
-    ValueError
-        If an embedding is NaN or infinite, the gallery is empty, or `ids` are not unique or of another length.
+        Raises
+        ------
+        ValueError
+            If an embedding is NaN or infinite, the gallery is empty, or `ids` are not unique or of another length.
 
-    See Also
-    --------
-    mmfeat.retrieval.Retriever : Encodes pictures and sentences into one space.
+        See Also
+        --------
+        mmfeat.retrieval.Retriever : Encodes pictures and sentences into one space.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mmfeat.retrieval import EmbeddingIndex
-    >>> index = EmbeddingIndex([[1, 0], [0, 1], [1, 1]], ids=["cat.jpg", "dog.jpg", "both.jpg"])
-    >>> scores, ids = index.search([[2.0, 0.0]], k=2)
-    >>> ids
-    array([['cat.jpg', 'both.jpg']], dtype='<U8')
-    >>> scores.round(2)
-    array([[1.  , 0.71]], dtype=float32)
+        Examples
+        --------
+        >>> from collections import Counter
+
+    import numpy as np
+        >>> from mmfeat.retrieval import EmbeddingIndex
+        >>> index = EmbeddingIndex([[1, 0], [0, 1], [1, 1]], ids=["cat.jpg", "dog.jpg", "both.jpg"])
+        >>> scores, ids = index.search([[2.0, 0.0]], k=2)
+        >>> ids
+        array([['cat.jpg', 'both.jpg']], dtype='<U8')
+        >>> scores.round(2)
+        array([[1.  , 0.71]], dtype=float32)
     """
 
     def __init__(self, embeddings, ids=None):
@@ -115,10 +119,16 @@ def _checked_unit_rows(matrix, name):
 
 
 def _check_ids(ids, n_items):
-    ids = np.asarray(ids)
-    if ids.shape != (n_items,):
-        raise ValueError(f"`ids` must have one value an embedding, shape ({n_items},). Got shape {ids.shape} instead.")
-    if len(set(ids.tolist())) < n_items:
-        values, counts = np.unique(ids, return_counts=True)
-        raise ValueError(f"`ids` must be unique. {values[counts > 1][0]!r} stands there {counts[counts > 1][0]} times.")
-    return ids
+    values = list(ids)
+    if len(values) != n_items:
+        raise ValueError(f"`ids` must have one value an embedding, {n_items}. Got {len(values)} instead.")
+    counts = Counter(values)
+    value, count = counts.most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"`ids` must be unique. {value!r} stands there {count} times.")
+    if all(isinstance(value, str) for value in values) or isinstance(ids, np.ndarray):
+        return np.asarray(values)
+    # Values of mixed kinds, or tuples, would be made strings or a second dimension.
+    column = np.empty(n_items, dtype=object)
+    column[:] = values
+    return column if any(not isinstance(value, (int, np.integer)) for value in values) else column.astype(np.int64)

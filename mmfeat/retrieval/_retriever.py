@@ -3,6 +3,7 @@
 from inspect import signature
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -103,6 +104,11 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         self.image_encoder_, images = _fit_encoder(self.image_encoder, parts.images)
         self.text_encoder_, texts = _fit_encoder(self.text_encoder, parts.texts)
         if isinstance(self.fusion, str):
+            if images.shape[1] != texts.shape[1]:
+                raise ValueError(
+                    f"fusion='passthrough' compares the encoders' outputs as they are, but images have {images.shape[1]} "
+                    f"columns and texts {texts.shape[1]}. Use encoders of one width, or a fusion such as CCA()."
+                )
             self.fusion_ = self.fusion
             return self
         wanted = signature(self.fusion.fit).parameters
@@ -127,7 +133,7 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         features = self.image_encoder_.transform(check_images(images))
-        return features if isinstance(self.fusion_, str) else self.fusion_.transform(features)
+        return _as_array(features if isinstance(self.fusion_, str) else self.fusion_.transform(features))
 
     def encode_text(self, texts):
         """Embed sentences in the common space.
@@ -142,7 +148,7 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         features = self.text_encoder_.transform(check_texts(texts))
-        return features if isinstance(self.fusion_, str) else self.fusion_.transform_y(features)
+        return _as_array(features if isinstance(self.fusion_, str) else self.fusion_.transform_y(features))
 
     def score(self, pairs, y=None):
         """Mean of recall@1, @5 and @10 over both directions, in [0, 1].
@@ -177,6 +183,11 @@ def _fit_encoder(encoder, column):
     if hasattr(encoder, "fit_transform"):
         return encoder, encoder.fit_transform(column)
     return encoder, encoder.fit(column).transform(column)
+
+
+def _as_array(embeddings):
+    """A plain array, also from an encoder that was told to give a DataFrame or gives a sparse matrix."""
+    return embeddings.toarray() if sparse.issparse(embeddings) else np.asarray(embeddings)
 
 
 def _labels_of_texts(y, parts):

@@ -96,6 +96,113 @@ def test_a_truncated_file_is_refused(tmp_path, pairs):
         load_model(tmp_path / "m")
 
 
-def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, pairs):
+    retriever = Retriever(image_encoder(), tfidf_lsa(10, min_df=1, random_state=0), make_fusion("pls", 0)).fit(pairs)
+    path = tmp_path_factory.mktemp("saved") / "m"
+    save_model(retriever, path, force=False)
+    return path
+
+
+def loads_or_refuses(path):
+    """Whether a file gives a retriever; any error but the one that names the file fails the test."""
+    refusal = ""
+    try:
+        assert isinstance(load_model(path), Retriever)
+    except ModelFileError as error:
+        refusal = str(error)
+    assert not refusal or str(path) in refusal
+    return not refusal
+
+
+def test_flipped_bytes_are_refused_or_harmless(tmp_path, saved):
+    content = saved.read_bytes()
+    rng = np.random.default_rng(0)
+    # The directory at the end has few bytes, each of which means something.
+    anywhere, directory = rng.integers(len(content), size=100), len(content) - 1 - rng.integers(1500, size=100)
+    outcomes = []
+    for place in (*anywhere, *directory):
+        damaged = bytearray(content)
+        damaged[place] ^= rng.integers(1, 256)
+        (tmp_path / "m").write_bytes(damaged)
+        outcomes.append(loads_or_refuses(tmp_path / "m"))
+    assert outcomes.count(False) > 100
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(10, 99), (8, 1)], ids=["unknown compression", "encrypted"]
+)  # of an entry of the central directory
+def test_strange_archives_are_refused(tmp_path, saved, offset, value):
+    content = bytearray(saved.read_bytes())
+    entry = content.rindex(b"schema.json") - 46
+    assert content[entry : entry + 4] == b"PK\x01\x02"
+    content[entry + offset] = value
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"is damaged.*mmfeat fit"):
         load_model(tmp_path / "m")
+
+
+def test_overwritten_bytes_are_refused(tmp_path, saved):
+    content = bytearray(saved.read_bytes())
+    start = content.index(b"schema.json") + 40
+    content[start : start + 200] = bytes(200)
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load_model(tmp_path / "m")
+
+
+def with_schema(saved, path, change):
+    """Copy a model file, its schema changed in place by a function."""
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "schema.json":
+                schema = json.loads(data)
+                change(schema)
+                data = json.dumps(schema)
+            target.writestr(name, data)
+
+
+def test_a_foreign_protocol_is_refused_with_the_name_of_the_file(tmp_path, saved):
+    with_schema(saved, tmp_path / "m", lambda schema: schema.update(protocol=999, __loader__="NewNode"))
+    with pytest.raises(ModelFileError, match=r"m is damaged or was written by other versions.*mmfeat fit"):
+        load_model(tmp_path / "m")
+
+
+def dicts(node):
+    """All dictionaries inside a schema."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from dicts(child)
+
+
+def fitted_attributes(schema):
+    return [(part, name) for part in dicts(schema) for name in part if name.endswith("_") and not name.endswith("__")]
+
+
+def test_a_model_without_one_of_its_fitted_attributes_is_refused_or_does_without(tmp_path, saved):
+    with zipfile.ZipFile(saved) as archive:
+        attributes = fitted_attributes(json.loads(archive.read("schema.json")))
+    assert len(attributes) > 10
+    refused = set()
+    for place, (_, name) in enumerate(attributes):
+
+        def remove(schema, place=place):
+            part, name = fitted_attributes(schema)[place]
+            del part[name]
+
+        path = tmp_path / f"{place}"
+        with_schema(saved, path, remove)
+        if loads_or_refuses(path):
+            load_model(path).encode_text(["a red car"])
+        else:
+            refused.add(name)
+    assert {"image_encoder_", "text_encoder_", "fusion_", "components_"} <= refused
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no model file .*mmfeat fit"):
+        load_model(tmp_path / "m")
+    with pytest.raises(IsADirectoryError, match=r"is a folder. Name a model file"):
+        load_model(tmp_path)

@@ -4,6 +4,9 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from sklearn.base import clone
 
 from mmfeat.fusion import CCA, LearnedProjection
 from mmfeat.fusion._losses import hardest_triplet, infonce
+from mmfeat.fusion._training import _loss, _warm_up_and_cosine, mean_reciprocal_rank
 from mmfeat.metrics import match_groups, rank_embeddings, recall_at_k
 
 LOSSES = ["infonce", "triplet"]
@@ -117,13 +121,15 @@ def test_a_start_from_cca_ranks_as_that_cca_does(init):
 
 
 def test_training_mends_what_cca_leaves():
-    # Heavy-tailed noise misleads covariances; the ranking loss is less impressed.
+    # Rows of an outsize picture mislead covariances; the ranking loss is less impressed.
     rng = np.random.default_rng(3)
     X, Y = make_views(900, noise=0.5)
-    X[rng.random(900) < 0.2] *= 8
-    start = CCA(16, reg=0.5).fit(X[:600], Y[:600])
-    projection = LearnedProjection(16, learning_rate=1e-3, batch_size=128, random_state=0).fit(X[:600], Y[:600])
-    assert recall(projection, X[600:], Y[600:]) > recall(start, X[600:], Y[600:])
+    X[rng.random(900) < 0.3] *= 20
+    start = CCA(16).fit(X[:600], Y[:600])
+    projection = LearnedProjection(
+        16, learning_rate=1e-3, dropout=0.2, batch_size=128, max_epochs=40, patience=10, random_state=0
+    ).fit(X[:600], Y[:600])
+    assert recall(projection, X[600:], Y[600:]) > recall(start, X[600:], Y[600:]) + 0.2
 
 
 def test_components_beyond_those_of_cca_are_learned():
@@ -157,6 +163,72 @@ def test_the_best_epoch_is_kept_and_training_stops():
     projection = random_start(8, max_epochs=200, learning_rate=3e-2, patience=3).fit(X, Y)
     assert projection.best_epoch_ == int(np.argmax(projection.validation_curve_))
     assert len(projection.loss_curve_) == projection.best_epoch_ + 4 < 200
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch():
+    X, Y = make_views(noise=5)
+    kept = random_start(8, max_epochs=40, learning_rate=3e-2).fit(X, Y)
+    held_out = kept._hold_out(np.arange(200), np.random.RandomState(0))
+    curve = np.array(kept.validation_curve_)
+    scores = kept.transform(X[held_out]) @ kept.transform_y(Y[held_out]).T
+    ours = mean_reciprocal_rank(torch.tensor(scores), torch.arange(len(scores)))
+    assert ours == pytest.approx(curve.max(), abs=1e-6)
+    assert curve.max() > curve[-1]
+
+
+def test_held_out_images_shape_nothing_that_they_are_judged_by():
+    X, Y = make_views()
+    held_out = LearnedProjection(random_state=0)._hold_out(np.arange(200), np.random.RandomState(0))
+    moved_x, moved_y = X.copy(), Y.copy()
+    moved_x[held_out] += 1000
+    moved_y[held_out] = moved_y[held_out][::-1]
+    plain, moved = (
+        LearnedProjection(8, max_epochs=1, random_state=0).fit(*views) for views in ((X, Y), (moved_x, moved_y))
+    )
+    assert_array_equal(plain.x_mean_, moved.x_mean_)
+    assert_array_equal(plain.transform(X), moved.transform(X))
+    assert plain.validation_curve_ != moved.validation_curve_
+
+
+def test_the_validation_score_counts_ties_against():
+    owner = torch.tensor([0, 0, 1, 2])
+    assert mean_reciprocal_rank(torch.ones(3, 4), owner) == pytest.approx(((1 / 3 + 1 / 4 + 1 / 4) / 3 + 1 / 3) / 2)
+    scores = torch.tensor([[0.9, 0.1, 0.5, 0.0], [0.0, 0.2, 0.4, 0.3], [0.1, 0.1, 0.6, 0.2]])
+    # Best own text of each image at 1, 1, 2; image of each text at 1, 3 (tied with the third), 3, 2.
+    expected = ((1 + 1 + 1 / 2) / 3 + (1 + 1 / 3 + 1 / 3 + 1 / 2) / 4) / 2
+    assert mean_reciprocal_rank(scores, owner) == pytest.approx(expected)
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    factor = _warm_up_and_cosine(100)
+    rates = [factor(step) for step in range(101)]
+    assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+
+
+def test_weight_decay_shrinks_weights():
+    X, Y = make_views()
+    sizes = [
+        np.abs(random_start(8, max_epochs=5, weight_decay=decay).fit(X, Y).x_layers_[0][0]).mean() for decay in (0, 30)
+    ]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_the_temperature_is_bounded_from_below():
+    settings = SimpleNamespace(loss="infonce", margin=0.2)
+    scores, same = torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.eye(2, dtype=torch.bool)
+    cold, bound = (_loss(scores, same, torch.tensor(np.log(value)), settings) for value in (1e-6, 0.01))
+    assert cold == bound
+
+
+def test_threads_do_not_mix_their_seeds():
+    X, Y = make_views()
+    expected = random_start(8, max_epochs=5).fit(X, Y).transform(X)
+    with ThreadPoolExecutor(4) as pool:
+        for projection in pool.map(lambda _: random_start(8, max_epochs=5).fit(X, Y), range(4)):
+            assert_array_equal(projection.transform(X), expected)
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_generators_alone():

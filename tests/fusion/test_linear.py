@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import linalg, sparse
 from sklearn import cross_decomposition
-from sklearn.cross_decomposition import PLSSVD
+from sklearn.cross_decomposition import PLSSVD, PLSCanonical
 
-from mmfeat.fusion import CCA, PLS
+from mmfeat.fusion import CCA, PLS, _moments
 from mmfeat.fusion._moments import Moments
 from mmfeat.fusion._solve import leading_svd
 
@@ -123,7 +123,24 @@ def test_pls_is_that_of_scikit_learn(shape):
     assert_allclose(ours.covariances_, linalg.svdvals((X - X.mean(0)).T @ (Y - Y.mean(0)))[:4] / (len(X) - 1))
 
 
-@pytest.mark.parametrize("fusion", [CCA(5, reg=0.1), PLS(5)])
+@pytest.mark.parametrize("shape", [(300, 40, 30), (40, 200, 10)])
+def test_pls_with_canonical_deflation_is_that_of_scikit_learn(shape):
+    X, Y = make_views(*shape)
+    ours = PLS(4, deflation="canonical").fit(X, Y)
+    theirs = PLSCanonical(4, scale=False, max_iter=5000, tol=1e-12).fit(X, Y).transform(X, Y)
+    for found, expected in zip((ours.transform(X), ours.transform_y(Y)), theirs, strict=True):
+        assert_allclose(np.abs(found), np.abs(expected), atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_fitted_fusion_explains_a_pair():
+    X, Y = make_views()
+    cca = CCA(5).fit(X, Y)
+    explanation = cca.explain(X[3], Y[3], top=4)
+    x, y = cca.transform(X[3:4])[0], cca.transform_y(Y[3:4])[0]
+    assert explanation.cosine == pytest.approx(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+@pytest.mark.parametrize("fusion", [CCA(5, reg=0.1), PLS(5), PLS(5, deflation="canonical")])
 class TestBothLinearFusions:
     def test_chunks_and_parts_are_one_fit(self, fusion):
         X, Y = make_views()
@@ -266,11 +283,37 @@ def test_folds_are_taken_away_from_the_total():
         assert_allclose(getattr(fold + rest, name), getattr(total, name), atol=1e-9)
 
 
-def test_a_constant_view_has_no_correlation_and_no_nan():
-    X, Y = make_views()
-    cca = CCA(2).fit(np.ones_like(X), Y)
-    assert_allclose(cca.canonical_correlations_, 0, atol=1e-7)
-    assert np.isfinite(cca.transform(X)).all()
+@pytest.mark.parametrize("shape", [(300, 40, 30), (10, 40, 30)])
+@pytest.mark.parametrize("fusion", [CCA(2), CCA(2, reg=0), PLS(2), CCA(2, reg="auto"), CCA(2, reg="oas")])
+def test_a_constant_view_has_no_correlation_and_no_nan(fusion, shape):
+    X, Y = make_views(*shape)
+    for left, right in ((np.ones_like(X), Y), (X, np.zeros_like(Y))):
+        fusion.fit(left, right)
+        assert_allclose(fusion._strengths, 0, atol=1e-7)
+        assert np.isfinite(fusion.transform(X)).all()
+        assert np.isfinite(fusion.transform_y(Y)).all()
+
+
+def test_units_of_measure_do_not_hide_a_column_without_ridge():
+    X, Y = make_views(200, 6, 5, 4)
+    expected = CCA(4, reg=0).fit(X, Y).canonical_correlations_
+    assert_allclose(CCA(4, reg=0).fit(X * [1e8, 1, 1, 1e-6, 1, 1], Y).canonical_correlations_, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e20])
+def test_float32_of_any_size_is_multiplied_without_loss(scale):
+    X, Y = make_views(200, 6, 5, 4)
+    expected = CCA(4, reg=0).fit(X, Y).canonical_correlations_
+    assert_allclose(CCA(4, reg=0).fit((X * scale).astype("f4"), Y).canonical_correlations_, expected, atol=1e-4)
+
+
+def test_float32_rows_in_order_of_size_do_not_cancel(monkeypatch):
+    monkeypatch.setattr(_moments, "_BLOCK_BYTES", 1)
+    X, Y = make_views(3000, 6, 5, 4)
+    X[1536:] += 1e4  # where a block begins: within one, float32 has no more digits to give
+    X, Y = X.astype("f4"), Y.astype("f4")
+    expected = CCA(4, reg=0).fit(X.astype("f8"), Y.astype("f8")).canonical_correlations_
+    assert_allclose(CCA(4, reg=0).fit(X, Y).canonical_correlations_, expected, atol=2e-3)
 
 
 def test_a_refit_gives_the_same_signs():

@@ -98,6 +98,6 @@ def test_folds_hold_images_whole_and_sum_to_the_total():
     assert len(folds) == 5
     for fold in folds:
         # A sampled row stands in the fold; its siblings must not stand in the statistics it is judged by.
-        own = {int(groups[np.flatnonzero((X == row).all(axis=1))[0]]) for row in fold.X}
+        own = {int(groups[np.flatnonzero((row == X).all(axis=1))[0]]) for row in fold.X}
         outside = ~np.isin(groups, sorted(own))
         assert_allclose(fold.moments.xx, Moments.of(X[outside], Y[outside]).xx, atol=1e-8)

@@ -74,5 +74,5 @@ def test_bad_scorers_are_refused(arguments, message):
 
 
 def test_a_gallery_smaller_than_k_is_refused(pairs):
-    with pytest.raises(ValueError, match="size of the gallery, 8"):
+    with pytest.raises(ValueError, match=r"at least 10 images\. Got 8\. Use fewer folds"):
         retrieval_scorer(ByNumber(), pairs[2:10])

@@ -39,6 +39,8 @@ def test_ids_of_any_kind_are_returned():
     gallery = np.eye(3)
     assert EmbeddingIndex(gallery, ids=pd.Index(["a", "b", "c"])).search([[0, 2, 1]], 2)[1].tolist() == [["b", "c"]]
     assert EmbeddingIndex(gallery, ids=[30, 10, 20]).search([[0, 2, 1]], 2)[1].tolist() == [[10, 20]]
+    mixed = EmbeddingIndex(gallery, ids=[1, "a", ("b", 2)]).search([[0, 2, 1]], 3)[1]
+    assert mixed.tolist() == [["a", ("b", 2), 1]]
 
 
 def test_a_zero_row_is_similar_to_nothing():
@@ -54,7 +56,7 @@ def test_a_zero_row_is_similar_to_nothing():
         (lambda: EmbeddingIndex(np.eye(3)).search(np.eye(4), k=1), "queries have 4 components, the gallery has 3"),
         (lambda: EmbeddingIndex(np.empty((0, 3))), "0 sample"),
         (lambda: EmbeddingIndex([[np.nan, 1]]), "NaN"),
-        (lambda: EmbeddingIndex(np.eye(3), ids=["a", "b"]), r"shape \(3,\)"),
+        (lambda: EmbeddingIndex(np.eye(3), ids=["a", "b"]), "one value an embedding, 3. Got 2"),
         (lambda: EmbeddingIndex(np.eye(3), ids=["a", "b", "a"]), "'a'.* stands there 2 times"),
     ],
 )

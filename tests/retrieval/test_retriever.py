@@ -169,7 +169,7 @@ def test_two_views_in_a_list_are_refused(pairs, retriever):
 def test_unfitted_and_too_few(pairs, retriever):
     with pytest.raises(NotFittedError):
         retriever.encode_text(["a"])
-    with pytest.raises(ValueError, match="gallery, 9"):
+    with pytest.raises(ValueError, match=r"at least 10 images\. Got 9"):
         retriever.fit(pairs).score(pairs[:9])
     with pytest.raises(ValueError, match="Wrap a single text in a list"):
         retriever.encode_text("a")
