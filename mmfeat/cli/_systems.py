@@ -32,9 +32,13 @@ def image_encoder(weights=None, network=DEFAULT_NETWORK, *, size=96, verbose=Fal
     """
     if weights is None:
         gradients = HOGFeatures(
-            pixels_per_cell=(size // 6, size // 6), cells_per_block=(2, 2), channel_axis=-1, size=(size, size)
+            pixels_per_cell=(size // 6, size // 6),
+            cells_per_block=(2, 2),
+            channel_axis=-1,
+            size=(size, size),
+            verbose=verbose,
         )
-        return make_union(make_pipeline(ColorHistogram(grid=3), PowerNormalizer()), gradients)
+        return make_union(make_pipeline(ColorHistogram(grid=3, verbose=verbose), PowerNormalizer()), gradients)
     # Squashed, nothing that a sentence may name is cropped away; the mirror image costs a second pass and brings a point
     # of recall; square roots tame the tails of rectified features.
     path = str(Path(weights).absolute())

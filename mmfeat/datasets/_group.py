@@ -1,5 +1,6 @@
 """One row per caption becomes one row per image."""
 
+import os
 from collections.abc import Hashable
 
 import numpy as np
@@ -16,8 +17,8 @@ def group_captions(table, image="image", text="text"):
     table : pandas.DataFrame or polars.DataFrame
         One row per caption, or already lists of captions for some images.
     image : str, default="image"
-        Column of images: paths or other hashable values are the same image if they are equal, arrays if their pixels
-        are.
+        Column of images: paths are the same image if they lead to the same place (``a.jpg`` and ``./a.jpg``), other
+        hashable values if they are equal, arrays if their pixels are.
     text : str, default="text"
         Column of captions: str or list of str.
 
@@ -32,8 +33,8 @@ def group_captions(table, image="image", text="text"):
     TypeError
         If `table` is neither a pandas nor a polars DataFrame.
     ValueError
-        If a column is missing (the message lists those found), a caption is no str (NaN, None, a number), an image is
-        missing or of a type that cannot be compared; the message names the row.
+        If a column is missing or stands there twice (the message lists those found), a caption is no str (NaN, None, a
+        number), an image is missing or of a type that cannot be compared; the message names the row.
 
     Examples
     --------
@@ -43,9 +44,16 @@ def group_captions(table, image="image", text="text"):
     >>> group_captions(table)["text"].tolist()
     [['a cat', 'some cat'], ['a dog']]
     """
+    if type(table).__name__ == "LazyFrame":
+        raise TypeError("`table` must be in memory. Got a polars LazyFrame instead. Call its .collect() first.")
     if not hasattr(table, "columns") or not (hasattr(table, "iloc") or hasattr(table, "with_columns")):
         raise TypeError(f"`table` must be a pandas or polars DataFrame. Got {type(table).__name__} instead.")
     for name in (image, text):
+        if list(table.columns).count(name) > 1:
+            raise ValueError(
+                f"The table has several columns {name!r}. Found: {', '.join(map(repr, table.columns))}. "
+                "Rename all but one."
+            )
         if name not in list(table.columns):
             raise ValueError(
                 f"The table has no column {name!r}. Found: {', '.join(map(repr, table.columns))}. Name the right one."
@@ -68,6 +76,8 @@ def _identity(picture, row):
         raise ValueError(f"Row {row} has no image ({picture!r}). Drop the row.")
     if isinstance(picture, np.ndarray):
         return picture.shape, picture.dtype.str, picture.tobytes()
+    if isinstance(picture, (str, os.PathLike)):
+        return os.path.abspath(picture)
     try:
         hash(picture)
     except TypeError as error:

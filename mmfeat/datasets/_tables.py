@@ -4,10 +4,13 @@ import codecs
 import csv
 import io
 import re
+import threading
 import unicodedata
 from pathlib import Path
 
 _WRITE_UTF8 = "Save the file as UTF-8, or name its encoding with `encoding`."
+
+_FIELD_SIZE_LIMIT = threading.Lock()
 
 
 def read_table(csv_path, *, encoding=None):
@@ -24,7 +27,8 @@ def read_table(csv_path, *, encoding=None):
     -------
     table : pandas.DataFrame of str
         Cells exactly as written: "007" and "NA" stay text, an empty cell is "". Names of columns lose surrounding
-        blanks. Row 0 is the first below the names; blank lines are no rows.
+        blanks. Row 0 is the first below the names; lines that are blank, or have only blank cells, are no rows. A first
+        column without a name is dropped: it is the index that ``DataFrame.to_csv`` writes.
 
     Raises
     ------
@@ -32,7 +36,8 @@ def read_table(csv_path, *, encoding=None):
         If there is no such file.
     ValueError
         If the file cannot be decoded (with the position of the byte), is empty, has no rows, has equal or empty
-        names of columns, or a line is malformed (with its number).
+        names of columns, is separated by semicolons or tabs, or a line is malformed or holds a NUL character (with its
+        number).
 
     Notes
     -----
@@ -63,7 +68,7 @@ def read_table(csv_path, *, encoding=None):
     path = Path(csv_path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file '{path}'. Correct the path of the CSV table.")
-    header, rows = _parse(_decode(path.read_bytes(), path, encoding), path)
+    header, rows = _parse(_decode(path.read_bytes(), path, encoding).lstrip("\ufeff"), path)
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
@@ -88,7 +93,7 @@ def _decode(data, path, encoding):
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError(f"'{path}' begins with the byte order mark of UTF-16. {_WRITE_UTF8}")
     if data.startswith(codecs.BOM_UTF8):
-        return _decode_as(data, path, "utf-8", _WRITE_UTF8)[1:]
+        return _decode_as(data, path, "utf-8", _WRITE_UTF8)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -149,17 +154,15 @@ def _is_everyday_chinese(character):
 
 
 def _parse(text, path):
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        records = [(reader.line_num, record) for record in reader if record]
-    except csv.Error as error:
-        raise ValueError(
-            f"'{path}' is malformed at line {reader.line_num}: {error}. Mend the quotes of that line."
-        ) from error
+    _refuse_nul(text, path)
+    _refuse_other_separator(text, path)
+    records = _read_records(text, path)
     if not records:
         raise ValueError(f"'{path}' is empty. Expected a line of column names and at least one row.")
     header = [name.strip() for name in records[0][1]]
-    if "" in header or len(set(header)) < len(header):
+    first = 1 if len(header) > 1 and not header[0] else 0  # the index that pandas writes has no name
+    names = header[first:]
+    if "" in names or len(set(names)) < len(names):
         raise ValueError(f"'{path}' has empty or equal column names: {header}. Give every column a name of its own.")
     for line, record in records[1:]:
         if len(record) != len(header):
@@ -168,5 +171,41 @@ def _parse(text, path):
                 "Put cells that hold commas in quotes."
             )
     if len(records) == 1:
-        raise ValueError(f"'{path}' has no rows below the column names {header}. Expected at least one.")
-    return header, [record for _, record in records[1:]]
+        raise ValueError(f"'{path}' has no rows below the column names {names}. Expected at least one.")
+    return names, [record[first:] for _, record in records[1:]]
+
+
+def _refuse_nul(text, path):
+    position = text.find("\0")
+    if position >= 0:
+        line = len(re.findall(r"\r\n?|\n", text[:position])) + 1
+        raise ValueError(
+            f"'{path}' holds a NUL character at line {line}: it is damaged, or UTF-16 without a byte order mark. "
+            f"{_WRITE_UTF8}"
+        )
+
+
+def _refuse_other_separator(text, path):
+    header = text.strip().partition("\n")[0].strip()
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in header and "," not in header:
+            raise ValueError(
+                f"'{path}' seems to be separated by {name}: its first line is {header[:80]!r}. "
+                "Save it with commas between the cells."
+            )
+
+
+def _read_records(text, path):
+    """Lines that are not blank, each with the number of the line it ends at."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    with _FIELD_SIZE_LIMIT:
+        limit = csv.field_size_limit()  # of the whole process; 128 KiB unless someone changed it
+        csv.field_size_limit(max(limit, len(text)))
+        try:
+            return [(reader.line_num, record) for record in reader if any(map(str.strip, record))]
+        except csv.Error as error:
+            raise ValueError(
+                f"'{path}' is malformed at line {reader.line_num}: {error}. Mend the quotes of that line."
+            ) from error
+        finally:
+            csv.field_size_limit(limit)

@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from mmfeat.image._io import naming_image
 from mmfeat.image._map import map_images
 from mmfeat.image._network import build_network, network_key
 from mmfeat.image._pool import normalise, pool, pooled_width, prepare
@@ -243,7 +244,8 @@ class CNNFeatures(SequenceTransformer):
 
     def _batches(self, images, preset):
         def work(pixels, row):
-            return prepare(pixels, preset, self.resize)
+            with naming_image(images[row], row):
+                return prepare(pixels, preset, self.resize)
 
         least = 2 * max(preset.crop_size[0], preset.resize_size[0])
         crops = map_images(work, images, min_size=least, ahead=2 * self.batch_size)

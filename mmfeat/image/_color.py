@@ -28,6 +28,8 @@ class ColorHistogram(SequenceTransformer):
     joint : bool, default=False
         False counts each channel by itself: ``3 * bins`` features a cell, a third of the weight to each channel.
         True counts colours: ``bins ** 3`` features a cell.
+    verbose : bool, default=False
+        Show a progress bar when it takes more than two seconds.
 
     Attributes
     ----------
@@ -61,13 +63,15 @@ class ColorHistogram(SequenceTransformer):
         "bins": [Interval(Integral, 1, 256, closed="both")],
         "grid": [Interval(Integral, 1, None, closed="left")],
         "joint": ["boolean"],
+        "verbose": ["verbose"],
     }
 
-    def __init__(self, space="hsv", bins=8, grid=1, joint=False):
+    def __init__(self, space="hsv", bins=8, grid=1, joint=False, *, verbose=False):
         self.space = space
         self.bins = bins
         self.grid = grid
         self.joint = joint
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -114,7 +118,9 @@ class ColorHistogram(SequenceTransformer):
             If an image is smaller than the grid.
         """
         check_is_fitted(self)
-        return describe_images(self._shares, check_images(X), self._n_features())
+        return describe_images(
+            self._shares, check_images(X), self._n_features(), desc="ColorHistogram", verbose=self.verbose
+        )
 
     def get_feature_names_out(self, input_features=None):
         """Names such as ``hsv_ROW_COLUMN_h3``, or ``hsv_ROW_COLUMN_h3_s0_v7`` for joint histograms.

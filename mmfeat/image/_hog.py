@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.image._map import describe_images
+from mmfeat.image._pixels import resize_pixels
 from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import Interval, Options, StrOptions, _fit_context
 from mmfeat.utils._validation import check_images
@@ -35,6 +36,8 @@ class HOGFeatures(SequenceTransformer):
     size : (int, int), default=(128, 128)
         Height and width in pixels to which every image is resized, its aspect not kept, by Pillow's bilinear
         (triangle) filter, which averages over the source pixels when it shrinks. An image of this size is left as is.
+    verbose : bool, default=False
+        Show a progress bar when it takes more than two seconds.
 
     Attributes
     ----------
@@ -71,6 +74,7 @@ class HOGFeatures(SequenceTransformer):
         "transform_sqrt": ["boolean"],
         "channel_axis": [None, Options(Integral, {-1})],
         "size": [tuple, list],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -82,6 +86,8 @@ class HOGFeatures(SequenceTransformer):
         transform_sqrt=False,
         channel_axis=None,
         size=(128, 128),
+        *,
+        verbose=False,
     ):
         self.orientations = orientations
         self.pixels_per_cell = pixels_per_cell
@@ -90,6 +96,7 @@ class HOGFeatures(SequenceTransformer):
         self.transform_sqrt = transform_sqrt
         self.channel_axis = channel_axis
         self.size = size
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -136,7 +143,15 @@ class HOGFeatures(SequenceTransformer):
         check_is_fitted(self)
         mode = "L" if self.channel_axis is None else "RGB"
         n_features = int(np.prod(self._layout()))
-        return describe_images(self._describe, check_images(X), n_features, mode=mode, min_size=2 * max(self.size))
+        return describe_images(
+            self._describe,
+            check_images(X),
+            n_features,
+            mode=mode,
+            min_size=2 * max(self.size),
+            desc="HOGFeatures",
+            verbose=self.verbose,
+        )
 
     def get_feature_names_out(self, input_features=None):
         """Names ``hog_BLOCKROW_BLOCKCOLUMN_CELLROW_CELLCOLUMN_ORIENTATION``, cells counted within their block.
@@ -189,7 +204,7 @@ def _resize(pixels, size):
     height, width = size
     if pixels.shape[:2] == (height, width):
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+    return resize_pixels(pixels, (height, width), Image.Resampling.BILINEAR)
 
 
 def _gradients(intensities):

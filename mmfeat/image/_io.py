@@ -84,11 +84,30 @@ def load_image(image, row, *, mode="RGB", min_size=None):
     the first frame is taken (of a PIL image the frame it stands at); colour profiles are ignored.
     Safe to call from several threads: no setting of Pillow is changed.
     """
-    try:
+    with naming_image(image, row):
         if isinstance(image, np.ndarray):
             return array_to_pixels(image, mode)
         with _opened(image, min_size) as picture:
             return picture_to_pixels(picture, mode)
+
+
+@contextmanager
+def naming_image(image, row):
+    """Turn what decoding and resizing raise into an :class:`ImageDecodeError` that names the image.
+
+    Parameters
+    ----------
+    image : str, os.PathLike, bytes, PIL.Image.Image or ndarray
+    row : int
+        Position of the image in the caller's sequence.
+
+    Raises
+    ------
+    ImageDecodeError
+        Instead of any error that Pillow or NumPy raise on images they cannot treat, too little memory included.
+    """
+    try:
+        yield
     except _DECODER_ERRORS as error:
         raise ImageDecodeError(f"could not decode image {row} ({_describe(image)}): {_reason(error)}") from error
 
@@ -172,6 +191,8 @@ def _reason(error):
         return "no such file"
     if isinstance(error, PermissionError):
         return "permission denied"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it. Shrink it first"
     if text.startswith("image file is truncated"):
         return text.removeprefix("image ")
     if isinstance(error, EOFError) or "truncated" in text.lower():

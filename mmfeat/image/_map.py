@@ -7,6 +7,7 @@ import numpy as np
 from joblib import cpu_count
 
 from mmfeat.image._io import load_image
+from mmfeat.utils._progress import progress
 
 _MOST_THREADS = 8
 
@@ -58,7 +59,7 @@ def map_images(function, images, *, mode="RGB", min_size=None, n_threads=None, a
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def describe_images(function, images, n_features, *, mode="RGB", min_size=None):
+def describe_images(function, images, n_features, *, mode="RGB", min_size=None, desc=None, verbose=False):
     """Stack ``function(pixels, row)`` of each image into one matrix.
 
     Parameters
@@ -69,12 +70,18 @@ def describe_images(function, images, n_features, *, mode="RGB", min_size=None):
     n_features : int
     mode : {"RGB", "L"}, default="RGB"
     min_size : int or None, default=None
+    desc : str or None, default=None
+        What the progress bar calls the step.
+    verbose : bool, default=False
+        Show a progress bar when it takes more than two seconds.
 
     Returns
     -------
     features : ndarray of shape (n_images, n_features), dtype float32
     """
     features = np.empty((len(images), n_features), dtype=np.float32)
-    for row, values in enumerate(map_images(function, images, mode=mode, min_size=min_size)):
-        features[row] = values
+    with progress(total=len(images), desc=desc, unit="image", verbose=bool(verbose)) as bar:
+        for row, values in enumerate(map_images(function, images, mode=mode, min_size=min_size)):
+            features[row] = values
+            bar.update()
     return features

@@ -76,6 +76,36 @@ def array_to_pixels(array, mode):
     return np.array(_on_white(Image.fromarray(samples)).convert(mode))
 
 
+def resize_pixels(pixels, size, resample):
+    """Resize pixels by a filter of Pillow, the aspect not kept.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width[, 3]), dtype uint8
+    size : (int, int)
+        Height and width of the result.
+    resample : PIL.Image.Resampling
+
+    Returns
+    -------
+    resized : ndarray of shape (*size[, 3]), dtype uint8
+    """
+    from PIL import Image
+
+    height, width = size
+    picture = Image.fromarray(pixels)
+    if is_strip(pixels) and picture.width < width and picture.height > height:
+        # Pillow before 12.2 widens all rows first: a column of a million pixels became a million rows of full width.
+        picture = picture.resize((picture.width, height), resample)
+    return np.asarray(picture.resize((width, height), resample))
+
+
+def is_strip(pixels):
+    """Whether a picture is so long that resizing its short side first would need far more memory than the result."""
+    short, long = sorted(pixels.shape[:2])
+    return long > 32 * short
+
+
 def _check_shape(array):
     if array.size == 0:
         raise ValueError("it has no pixels")

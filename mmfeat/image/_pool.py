@@ -1,8 +1,10 @@
 """Preprocessing before a network and pooling after it."""
 
-from math import prod
+from math import ceil, floor, prod
 
 import numpy as np
+
+from mmfeat.image._pixels import is_strip, resize_pixels
 
 
 def prepare(pixels, preset, resize):
@@ -21,12 +23,35 @@ def prepare(pixels, preset, resize):
     from PIL import Image
     from torchvision.transforms import functional
 
-    picture = Image.fromarray(pixels)
     side = preset.crop_size[0]
     if resize == "squash":
-        return np.asarray(functional.resize(picture, [side, side], interpolation=preset.interpolation))
-    picture = functional.resize(picture, preset.resize_size, interpolation=preset.interpolation)
+        return resize_pixels(pixels, (side, side), Image.Resampling[preset.interpolation.name])
+    if is_strip(pixels):
+        return _crop_strip(pixels, preset.resize_size[0], side, Image.Resampling[preset.interpolation.name])
+    picture = functional.resize(Image.fromarray(pixels), preset.resize_size, interpolation=preset.interpolation)
     return np.asarray(functional.center_crop(picture, [side, side]))
+
+
+def _crop_strip(pixels, resized, side, resample):
+    """Resize the short side of a strip and crop the centre, without ever holding the whole strip resized.
+
+    2 x 60,000 pixels would become 256 x 7.7 million. So the source is cut first, with the pixels around that the
+    filter sees; the rest is the arithmetic of torchvision.
+    """
+    from PIL import Image
+
+    short = min(pixels.shape[:2])
+    parts, bounds = [], []
+    for length in pixels.shape[:2]:
+        size = int(resized * length / short)
+        first = round((size - side) / 2)
+        start, stop = first * length / size, (first + side) * length / size
+        low, high = max(floor(start) - 4 * short, 0), min(ceil(stop) + 4 * short, length)
+        parts.append(slice(low, high))
+        bounds.append((start - low, stop - low))  # Pillow keeps them in float32, too coarse far from the start
+    (top, bottom), (left, right) = bounds
+    region = Image.fromarray(pixels[tuple(parts)])
+    return np.asarray(region.resize((side, side), resample, box=(left, top, right, bottom)))
 
 
 def normalise(batch, preset, device):

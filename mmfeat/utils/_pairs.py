@@ -46,8 +46,8 @@ def split_pairs(pairs, image="image", text="text"):
     Raises
     ------
     ValueError
-        If it is no such table, a column is missing, it is empty, a cell is neither image nor text, or an image stands
-        in two rows.
+        If it is no such table (or a lazy one), a column is missing or stands there twice, it is empty, a cell is
+        neither image nor text, or an image stands in two rows, be its path spelled in two ways.
     """
     images, cells = _columns(pairs, image, text)
     images = check_images(images)
@@ -58,6 +58,8 @@ def split_pairs(pairs, image="image", text="text"):
 
 
 def _columns(pairs, image, text):
+    if type(pairs).__name__ == "LazyFrame":
+        raise ValueError("Expected pairs in memory. Got a polars LazyFrame instead. Call its .collect() first.")
     if isinstance(pairs, np.ndarray):
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"An array of pairs must have shape (n_images, 2). Got {pairs.shape} instead.")
@@ -69,6 +71,12 @@ def _columns(pairs, image, text):
                 f"The pairs have no column {missing[0]!r}. Found {list(pairs.columns)}. "
                 "Rename the column, or name it in the `image` and `text` parameters."
             )
+        for name in (image, text):
+            count = list(pairs.columns).count(name)
+            if count > 1:
+                raise ValueError(
+                    f"The pairs have {count} columns named {name!r}. Found {list(pairs.columns)}. Rename all but one."
+                )
         columns = [pairs[name].to_list() for name in (image, text)]
     else:
         raise ValueError(
@@ -98,12 +106,19 @@ def _captions(cell, row):
 def _refuse_duplicates(images):
     seen: dict = {}
     for row, item in enumerate(images):
-        # The same path, the same bytes, or the very same object; equal pixels in two objects are the user's affair.
-        key = os.fspath(item) if isinstance(item, (str, os.PathLike)) else item if isinstance(item, bytes) else id(item)
+        key = _identity(item)
         if key in seen:
-            name = f" ({key!r})" if isinstance(key, str) else ""
+            spellings = dict.fromkeys(os.fspath(images[i]) for i in (seen[key], row)) if isinstance(key, str) else ()
+            name = f" ({' and '.join(map(repr, spellings))})" if spellings else ""
             raise ValueError(
                 f"Pairs {seen[key]} and {row} hold the same image{name}: one row per image is expected, "
                 f"or sibling captions leak between folds. {_GROUP}"
             )
         seen[key] = row
+
+
+def _identity(item):
+    """Say what makes an item the same: the place of a file, bytes, or the object; equal pixels are not looked for."""
+    if isinstance(item, (str, os.PathLike)):
+        return os.path.abspath(item)
+    return item if isinstance(item, bytes) else id(item)

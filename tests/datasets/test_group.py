@@ -80,3 +80,17 @@ def test_agrees_with_a_written_out_loop(rows):
 def test_bad_tables_are_refused(table, error, message):
     with pytest.raises(error, match=message):
         group_captions(table)
+
+
+def test_one_file_under_two_spellings_is_one_image():
+    table = pd.DataFrame({"image": ["imgs/0.png", "imgs/1.png", "./imgs/0.png"], "text": ["a", "b", "c"]})
+    pairs = group_captions(table)
+    assert pairs["image"].tolist() == ["imgs/0.png", "imgs/1.png"]
+    assert pairs["text"].tolist() == [["a", "c"], ["b"]]
+
+
+def test_columns_of_one_name_and_lazy_tables_are_refused_with_the_cure():
+    with pytest.raises(ValueError, match=r"several columns 'image'.*Rename all but one"):
+        group_captions(pd.DataFrame([["a", "b", "c"]], columns=["image", "image", "text"]))
+    with pytest.raises(TypeError, match=r"LazyFrame.*\.collect\(\)"):
+        group_captions(pl.LazyFrame(ROWS))

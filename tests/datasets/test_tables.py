@@ -3,6 +3,7 @@
 import csv
 import io
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(rows=st.lists(st.tuples(CELL, CELL), max_size=6))
 def test_tables_written_are_tables_read(tmp_path_factory, encoding, rows):
-    rows = [tuple(SURE), *rows]
+    rows = [tuple(SURE), *(row for row in rows if any(map(str.strip, row)))]
     written = io.StringIO(newline="")
     csv.writer(written).writerows([("image_id", "caption"), *rows])
     path = tmp_path_factory.mktemp("round") / "table.csv"
@@ -111,11 +112,38 @@ def test_named_encoding_is_used_and_checked(write):
         ("id,caption\n1,a\n2\n", "line 3: 1 cells"),
         ('id,caption\n1,"a\n2,b\n', "malformed at line 3"),
         ('id,caption\n1,"a" b\n', "malformed at line 2"),
+        (",\n ,\n", "is empty"),
+        (",id,\n0,1,2\n", "empty or equal column names"),
+        ("id,caption\r\n1,a\r\n2,b\0\r\n", "NUL character at line 3.*encoding"),
+        ('"id";"caption"\n1;a cat, a dog\n', "separated by semicolons.*commas"),
+        ("id\tcaption\n1\ta\n", "separated by tabs.*commas"),
     ],
 )
 def test_malformed_tables_are_refused(write, text, message):
     with pytest.raises(ValueError, match=message):
         read_table(write(text))
+
+
+def test_the_index_that_pandas_writes_is_dropped(write):
+    frame = pd.DataFrame({"id": ["007", "008"], "caption": ["a", "b"]})
+    assert read_table(write(frame.to_csv())).to_dict("list") == frame.to_dict("list")
+
+
+def test_rows_of_blank_cells_are_no_rows(write):
+    assert read_table(write("id,caption\n1,a\n,\n ,\t\n,,,,\n2,\n"))["id"].tolist() == ["1", "2"]
+
+
+def test_byte_order_marks_are_no_part_of_a_name(write):
+    assert list(read_table(write("\ufeff\ufeffid,caption\n1,a\n")).columns) == ["id", "caption"]
+    assert list(read_table(write("\ufeffid,caption\n1,a\n"), encoding="utf-8").columns) == ["id", "caption"]
+
+
+def test_long_captions_are_read_and_the_limit_is_put_back(write):
+    limit = csv.field_size_limit()
+    assert read_table(write("id,caption\n1," + "a" * 200_000 + "\n"))["caption"].str.len().tolist() == [200_000]
+    with pytest.raises(ValueError, match="malformed"):
+        read_table(write('id,caption\n1,"' + "a" * 200_000))
+    assert csv.field_size_limit() == limit
 
 
 def test_missing_file_is_named(tmp_path):

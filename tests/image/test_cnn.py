@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from sklearn.base import clone
 from torchvision import models
+from torchvision.transforms import functional
 
-from mmfeat.image import CNNFeatures
+from mmfeat.image import CNNFeatures, ImageDecodeError
 from mmfeat.image._cnn import uses_bfloat16
 from mmfeat.image._network import _build, _cut, _find_nodes, _probe
-from mmfeat.image._pool import pool, pooled_width
+from mmfeat.image._pool import pool, pooled_width, prepare
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 
@@ -332,3 +333,33 @@ def test_photographs_with_trained_weights_equal_a_plain_loop(layer):
         warnings.simplefilter("error")
         got = CNNFeatures("mobilenet_v2", path, layer, batch_size=4).fit_transform(photographs)
     assert_same(got, expected)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "swin_t", "vit_h_14"])
+@pytest.mark.parametrize("shape", [(3, 130), (130, 3), (300, 9801), (375, 500), (621, 259)])
+def test_crops_are_those_of_torchvision(model, shape):
+    down, across = np.mgrid[: shape[0], : shape[1]]
+    waves = [127 + 120 * np.sin(down / s) * np.cos(across / (s + 5)) for s in (9, 12, 20)]
+    pixels = np.stack(waves, axis=-1).astype(np.uint8)
+    preset = models.get_model_weights(model).DEFAULT.transforms()
+    resized = functional.resize(Image.fromarray(pixels), preset.resize_size, interpolation=preset.interpolation)
+    expected = np.asarray(functional.center_crop(resized, preset.crop_size))
+    difference = np.abs(prepare(pixels, preset, "crop").astype(int) - expected)
+    assert difference.max() <= (max(shape) > 32 * min(shape))
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+@pytest.mark.parametrize("shape", [(1, 4_000_000, 3), (4_000_000, 1, 3)])
+def test_strips_need_no_more_memory_than_themselves(shape, resize):
+    preset = models.get_model_weights("resnet18").DEFAULT.transforms()
+    assert (prepare(np.full(shape, 7, np.uint8), preset, resize) == 7).all()  # a strip of 256 rows would need 4 TB
+
+
+def test_a_picture_that_cannot_be_resized_is_named(images, monkeypatch):
+    def fail(pixels, preset, resize):
+        raise MemoryError
+
+    model = CNNFeatures("squeezenet1_1", weights=None).fit(images)
+    monkeypatch.setattr("mmfeat.image._cnn.prepare", fail)
+    with pytest.raises(ImageDecodeError, match=r"image 0 \(PIL image .*\): there is not enough memory"):
+        model.transform(images)

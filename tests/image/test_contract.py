@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from mmfeat.image import CNNFeatures, ColorHistogram, HOGFeatures, ImageDecodeError
+from mmfeat.utils._progress import progress
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 
@@ -60,6 +61,24 @@ def test_pickle_and_clone_give_the_same_rows(estimator, images):
     expected = estimator.fit(images).transform(images)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(estimator)).transform(images), expected)
     np.testing.assert_array_equal(clone(estimator).fit_transform(images), expected)
+
+
+def test_verbose_counts_the_images_and_changes_no_row(estimator, images, monkeypatch):
+    bars, hidden = [], []
+
+    def shown(*arguments, **options):
+        bars.append(progress(*arguments, **options))
+        hidden.append(bars[-1].disable)
+        return bars[-1]
+
+    expected = estimator.fit(images).transform(images)
+    for module in ("_map", "_cnn"):
+        monkeypatch.setattr(f"mmfeat.image.{module}.progress", shown)
+    np.testing.assert_array_equal(estimator.set_params(verbose=True).transform(images), expected)
+    estimator.set_params(verbose=False).transform(images)
+    assert hidden == [False, True]
+    assert (bars[0].n, bars[0].total, bars[0].delay) == (3, 3, 2)
+    assert bars[0].desc.startswith(type(estimator).__name__)
 
 
 def test_names_are_as_many_as_columns_and_differ(estimator, images):

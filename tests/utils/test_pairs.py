@@ -54,6 +54,20 @@ def test_what_is_no_pairs_table_is_refused(pairs, message):
         split_pairs(pairs)
 
 
+@pytest.mark.parametrize("other", ["./imgs/0.png", "imgs//0.png", Path("imgs/0.png"), Path("imgs/0.png").absolute()])
+def test_one_file_under_two_spellings_is_refused(other):
+    with pytest.raises(ValueError, match=r"Pairs 0 and 2 hold the same image \('imgs/0.png'.*group_captions"):
+        split_pairs(pd.DataFrame({"image": ["imgs/0.png", "imgs/1.png", other], "text": ["a", "b", "c"]}))
+
+
+def test_columns_of_one_name_and_lazy_tables_are_refused_with_the_cure(rows):
+    doubled = pd.DataFrame([["a", "b", "c"]], columns=["image", "image", "text"])
+    with pytest.raises(ValueError, match=r"2 columns named 'image'.*Rename all but one"):
+        split_pairs(doubled)
+    with pytest.raises(ValueError, match=r"LazyFrame.*\.collect\(\)"):
+        split_pairs(pl.LazyFrame(rows))
+
+
 def test_the_same_array_twice_is_refused_but_equal_arrays_are_not():
     picture = np.zeros((2, 2), np.uint8)
     assert len(split_pairs(pd.DataFrame({"image": [picture, picture.copy()], "text": ["a", "b"]})).images) == 2
