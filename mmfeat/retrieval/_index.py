@@ -14,41 +14,39 @@ _BLOCK_SCORES = 1 << 23
 class EmbeddingIndex:
     """Gallery of embeddings, searched exactly by cosine similarity.
 
-        Parameters
-        ----------
-        embeddings : array-like of shape (n_items, n_components)
-            Embeddings of the gallery; an all-zero row has similarity 0 to every query.
-        ids : array-like of shape (n_items,) or None, default=None
-            What to return for each item, of any kind; None returns positions.
+    Parameters
+    ----------
+    embeddings : array-like of shape (n_items, n_components)
+        Embeddings of the gallery; an all-zero row has similarity 0 to every query.
+    ids : array-like of shape (n_items,) or None, default=None
+        What to return for each item, of any kind; None returns positions.
 
-        Attributes
-        ----------
-        n_items : int
-            Size of the gallery.
-        n_components : int
-            Width of the embeddings.
+    Attributes
+    ----------
+    n_items : int
+        Size of the gallery.
+    n_components : int
+        Width of the embeddings.
 
-        Raises
-        ------
-        ValueError
-            If an embedding is NaN or infinite, the gallery is empty, or `ids` are not unique or of another length.
+    Raises
+    ------
+    ValueError
+        If an embedding is NaN or infinite, the gallery is empty, or `ids` are not unique or of another length.
 
-        See Also
-        --------
-        mmfeat.retrieval.Retriever : Encodes pictures and sentences into one space.
+    See Also
+    --------
+    mmfeat.retrieval.Retriever : Encodes pictures and sentences into one space.
 
-        Examples
-        --------
-        >>> from collections import Counter
-
-    import numpy as np
-        >>> from mmfeat.retrieval import EmbeddingIndex
-        >>> index = EmbeddingIndex([[1, 0], [0, 1], [1, 1]], ids=["cat.jpg", "dog.jpg", "both.jpg"])
-        >>> scores, ids = index.search([[2.0, 0.0]], k=2)
-        >>> ids
-        array([['cat.jpg', 'both.jpg']], dtype='<U8')
-        >>> scores.round(2)
-        array([[1.  , 0.71]], dtype=float32)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmfeat.retrieval import EmbeddingIndex
+    >>> index = EmbeddingIndex([[1, 0], [0, 1], [1, 1]], ids=["cat.jpg", "dog.jpg", "both.jpg"])
+    >>> scores, ids = index.search([[2.0, 0.0]], k=2)
+    >>> ids
+    array([['cat.jpg', 'both.jpg']], dtype='<U8')
+    >>> scores.round(2)
+    array([[1.  , 0.71]], dtype=float32)
     """
 
     def __init__(self, embeddings, ids=None):
