@@ -105,6 +105,7 @@ def _check_leaf(path, data):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             leaf = json.loads(archive.read(_LEAF))
         written_in, written_by = leaf["format"], leaf["mmfeat"]
+    # Somebody's bytes: zip, compression and JSON each fail in ways of their own, and all mean the same here.
     except Exception as error:
         raise ModelFileError(
             f"{path} is not a model file of mmfeat, or is damaged. Name one that `mmfeat fit` wrote."
@@ -123,6 +124,7 @@ def _build(path, data):
         foreign = skops.io.get_untrusted_types(data=data)
         strangers = [name for name in foreign if not _is_ours(name)]
         model = None if strangers else skops.io.loads(data, trusted=foreign)
+    # A damaged file can break any step of rebuilding it; whatever that raises is reported with the file and the cure.
     except Exception as error:
         raise _damaged(path, error) from error
     if strangers:

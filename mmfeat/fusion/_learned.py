@@ -258,11 +258,6 @@ class LearnedProjection(TwoViewTransformer):
     def _embed_y(self, y):
         return _forward(_standardise(y, self.y_mean_, self.y_scale_), self.y_layers_)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.non_deterministic = False
-        return tags
-
 
 def _mean_and_scale(view):
     """Means of the columns (zero for a sparse view) and root mean square of what is left of all entries."""
