@@ -1,16 +1,19 @@
 """Regularised canonical correlation analysis in closed form."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
 
 from mmfeat.fusion._auto import accumulate_folds, choose
 from mmfeat.fusion._base import resolve_n_components
+from mmfeat.fusion._implicit import implicit_correlations
 from mmfeat.fusion._linear import LinearFusion
 from mmfeat.fusion._shrinkage import ledoit_wolf_ridge, oas_ridge
 from mmfeat.fusion._solve import Whitener, leading_svd
-from mmfeat.fusion._views import check_ridges
-from mmfeat.utils._compat import Interval, StrOptions
+from mmfeat.fusion._views import check_ridges, label_matrix
+from mmfeat.utils._compat import Interval, StrOptions, _fit_context
+from mmfeat.utils._device import resolve_device
 
 _RIDGE = Interval(Real, 0, None, closed="left")
 
@@ -30,11 +33,16 @@ class CCA(LinearFusion):
         that its meaning does not depend on the scale of the features. 0 is the classical CCA; a large ridge leaves the
         singular value decomposition of the cross-covariance (:class:`PLS`). With more columns than rows some ridge is
         needed: without it every correlation is 1 and the space is useless. "ledoit-wolf" and "oas" estimate the ridge by
-        a formula. "auto" chooses it by recall on held-out images, and `power` and the number of components with it, at
-        the cost of about one more fit: `power` is then ignored, and `n_components` is the most there may be.
+        a formula. "auto" chooses it by recall on held-out images, or by average precision where there are labels, and
+        `power` and the number of components with it: `power` is then ignored, and `n_components` is the most there may be.
     power : float, default=1.0
         Components are weighted by their correlation to this power, in both views, so that a cosine listens most to
         the components that agree; 0 weights them all alike.
+    center : bool, default=True
+        False takes the products of the rows as they are, about zero in place of the means.
+    device : str, default="cpu"
+        Where the products of dense views are taken: "cpu", "cuda" or "cuda:N" through torch, or "auto". The
+        decompositions stay on the processor, in float64.
 
     Attributes
     ----------
@@ -53,7 +61,8 @@ class CCA(LinearFusion):
     power_ : float
         Power that "auto" chose; only there with ``reg="auto"``.
     moments_ : object or None
-        Statistics that :meth:`partial_fit` and :meth:`merge` add to; None after ``fit`` on fewer rows than columns.
+        Statistics that :meth:`partial_fit` and :meth:`merge` add to; None after ``fit`` on fewer rows than columns, or on
+        a wide sparse view.
     n_features_in_, n_targets_in_ : int
         Number of columns of each view.
 
@@ -66,6 +75,10 @@ class CCA(LinearFusion):
     -----
     `fit` costs two products of the views with themselves, one between them, and decompositions in the number of
     columns, or of rows where there are fewer rows than columns. All sums are kept in float64.
+
+    A sparse view with more than 8,192 rows and columns, such as TF-IDF of a large vocabulary, is never squared: its
+    ridged covariance is inverted implicitly, by preconditioned conjugate gradients to a relative residual of 1e-8. That
+    asks for a `reg` in numbers, above 0 for this view, and for another view of at most 8,192 columns or rows.
 
     References
     ----------
@@ -95,35 +108,68 @@ class CCA(LinearFusion):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "reg": [_RIDGE, tuple, StrOptions({"auto", "ledoit-wolf", "oas"})],
         "power": [Interval(Real, 0, None, closed="left")],
+        "center": ["boolean"],
+        "device": [str],
     }
 
-    def __init__(self, n_components=None, *, reg=0.5, power=1.0):
+    def __init__(self, n_components=None, *, reg=0.5, power=1.0, center=True, device="cpu"):
         self.n_components = n_components
         self.reg = reg
         self.power = power
+        self.center = center
+        self.device = device
 
     @property
     def canonical_correlations_(self):
         """Correlations of the components under the ridged covariances, ndarray of shape (n_components_,)."""
         return self._strengths
 
-    def _accumulate(self, X, y, shapes, groups, sample_weight):
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, groups=None, sample_weight=None, labels=None):
+        """Find the components.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            First view (images).
+        y : array-like or sparse matrix of shape (n_samples, n_targets)
+            Second view (texts), row by row beside the first; 1-D is one column.
+        groups : array-like of shape (n_samples,), default=None
+            Image of each row. Saves time, where the rows of an image repeat it beside each of its captions and are fewer
+            than the columns; keeps the captions of an image in one fold of ``reg="auto"``. Nothing else depends on it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts; a weight of two is the row twice.
+        labels : array-like of shape (n_samples,), or array-like or sparse matrix of shape (n_samples, n_labels), default=None
+            Class of each row, or an indicator of each label. Only looked at by ``reg="auto"``, which then chooses by mean
+            average precision with rows that share a label as right, and not by the recall of the very pair.
+
+        Returns
+        -------
+        self : CCA
+
+        Raises
+        ------
+        ValueError
+            If the views differ in length, hold NaN, or have too few rows or columns for `n_components`.
+        """
+        return self._fit(X, y, groups, sample_weight, labels)
+
+    def _accumulate(self, X, y, shapes, groups, sample_weight, labels):
         n_features, n_targets = shapes[0][1], shapes[1][1]
         if self.reg == "auto":
             widest = min(resolve_n_components(self.n_components, min(*shapes[0], *shapes[1])), X.shape[1], y.shape[1])
-            moments, folds = accumulate_folds(X, y, groups, sample_weight)
-
-            def solve(part, reg, n_components):
-                return _directions(part, reg, n_features, n_targets, n_components)
-
-            choice = choose(folds, solve, widest)
+            labels = None if labels is None else label_matrix(labels, X.shape[0])
+            moments, folds = accumulate_folds(X, y, groups, sample_weight, labels, resolve_device(self.device))
+            folds = [replace(fold, moments=self._about_origin(fold.moments)) for fold in folds]
+            choice = choose(folds, (n_features, n_targets), widest)
             self.reg_, self.power_, self._n_chosen = choice.reg, choice.power, choice.n_components
             return moments
-        moments = super()._accumulate(X, y, shapes, groups, sample_weight)
+        moments = super()._accumulate(X, y, shapes, groups, sample_weight, labels)
         if self.reg == "ledoit-wolf":
+            about = self._about_origin(moments)
             self.reg_ = (
-                ledoit_wolf_ridge(X, moments.mean_x, moments.xx, n_features),
-                ledoit_wolf_ridge(y, moments.mean_y, moments.yy, n_targets),
+                ledoit_wolf_ridge(X, about.mean_x, about.xx, n_features),
+                ledoit_wolf_ridge(y, about.mean_y, about.yy, n_targets),
             )
         return moments
 
@@ -142,6 +188,17 @@ class CCA(LinearFusion):
                 f"`reg`={self.reg!r} looks at all rows at once, which `partial_fit` never has. Give a number, or 'oas'."
             )
         return _directions(moments, self.reg_, n_features, n_targets, n_components)
+
+    def _implicit_rotations(self, views, n_components):
+        if isinstance(self.reg, str):
+            raise ValueError(
+                f"`reg`={self.reg!r} needs the products of all columns, too many here for a square matrix. Give numbers, or "
+                "reduce the sparse view, with mmfeat.text.tfidf_lsa or TruncatedSVD."
+            )
+        self.reg_ = tuple(check_ridges(self.reg, 2))
+        if views.in_order(*self.reg_)[1] == 0:
+            raise ValueError(f"A wide sparse view needs a ridge above 0. Got `reg`={self.reg!r} instead.")
+        return implicit_correlations(views, self.reg_, n_components)
 
     def _weights(self):
         return self._strengths ** (self.power_ if self.reg == "auto" else self.power)

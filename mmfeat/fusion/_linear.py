@@ -7,16 +7,24 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.fusion._base import TwoViewTransformer, check_groups, resolve_n_components
+from mmfeat.fusion._implicit import ImplicitViews, is_implicit
+from mmfeat.fusion._inverse import inverse_maps, reconstruct
 from mmfeat.fusion._moments import Moments, column_means, row_basis
 from mmfeat.fusion._views import fixed_signs, project
 from mmfeat.utils._compat import _check_sample_weight, _fit_context
+from mmfeat.utils._device import resolve_device
 
 
 class LinearFusion(TwoViewTransformer):
     """Fusion found from the means and the cross products of the two views alone.
 
-    A subclass turns cross products into rotations in ``_rotations``.
+    A subclass turns cross products into rotations in ``_rotations``, or in ``_implicit_rotations`` where one view is
+    sparse and too wide for its cross products.
     """
+
+    # What a subclass does not offer as a parameter.
+    center = True
+    device = "cpu"
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, groups=None, sample_weight=None):
@@ -43,19 +51,20 @@ class LinearFusion(TwoViewTransformer):
         ValueError
             If the views differ in length, hold NaN, or have too few rows or columns for `n_components`.
         """
+        return self._fit(X, y, groups, sample_weight)
+
+    def _fit(self, X, y, groups, sample_weight, labels=None):
         X, y = self._check_views(X, y)
         groups, sample_weight = check_groups(groups, X.shape[0]), _check_weights(sample_weight, X)
+        if is_implicit(X, y):
+            return self._fit_implicit(X, y, sample_weight)
         # A view with more columns than rows is solved in a basis of its rows: the same answer, from smaller matrices.
-        X_narrow, basis_x = _narrow(X, groups)
-        y_narrow, basis_y = _narrow(y, np.arange(y.shape[0]))
-        moments = self._accumulate(X_narrow, y_narrow, (X.shape, y.shape), groups, sample_weight)
-        x_rotations, y_rotations = self._solve(moments, X.shape, y.shape)
+        means = [column_means(view, sample_weight) if self.center else np.zeros(view.shape[1]) for view in (X, y)]
+        X_narrow, basis_x = _narrow(X, groups, self.center)
+        y_narrow, basis_y = _narrow(y, np.arange(y.shape[0]), self.center)
+        moments = self._accumulate(X_narrow, y_narrow, (X.shape, y.shape), groups, sample_weight, labels)
+        self._solve(moments, X.shape, y.shape, means, (basis_x, basis_y))
         self.moments_ = moments if basis_x is None and basis_y is None else None
-        self.x_mean_, self.y_mean_ = column_means(X, sample_weight), column_means(y, sample_weight)
-        self.x_rotations_, self.y_rotations_ = _with_signs(
-            x_rotations if basis_x is None else basis_x @ x_rotations,
-            y_rotations if basis_y is None else basis_y @ y_rotations,
-        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -79,7 +88,7 @@ class LinearFusion(TwoViewTransformer):
             If the columns differ from those seen before, or the previous ``fit`` kept no statistics.
         """
         X, y = self._check_views(X, y, reset=not hasattr(self, "x_rotations_"))
-        return self._fit_more(Moments.of(X, y, _check_weights(sample_weight, X)))
+        return self._fit_more(Moments.of(X, y, _check_weights(sample_weight, X), resolve_device(self.device)))
 
     def merge(self, other):
         """Add the rows that another fusion was fitted on, as if one had seen them all.
@@ -141,9 +150,59 @@ class LinearFusion(TwoViewTransformer):
 
         return explain(self, x, y, top, x_names=x_names, y_names=y_names)
 
-    def _accumulate(self, X, y, shapes, groups, sample_weight):
+    def inverse_transform(self, Z, source="x"):
+        """Reconstruct the first view (images) from embeddings, by least squares on the rows of ``fit``.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            From :meth:`transform`, or from :meth:`transform_y` where the first view is missing.
+        source : {"x", "y"}, default="x"
+            View that was embedded. What the second view tells of the first is less than its own components tell, so
+            the maps differ.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Nearest linear guess: the means, and what the components add to them.
+
+        Raises
+        ------
+        ValueError
+            If `Z` has another number of columns than there are components, or `source` is neither name.
+        """
+        check_is_fitted(self)
+        return reconstruct(Z, source, self._x_maps, self._weights(), self.x_mean_)
+
+    def inverse_transform_y(self, Z, source="y"):
+        """Reconstruct the second view (texts) from embeddings, by least squares on the rows of ``fit``.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            From :meth:`transform_y`, or from :meth:`transform` where the second view is missing.
+        source : {"x", "y"}, default="y"
+            View that was embedded.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples, n_targets)
+
+        Raises
+        ------
+        ValueError
+            If `Z` has another number of columns than there are components, or `source` is neither name.
+        """
+        check_is_fitted(self)
+        return reconstruct(Z, source, self._y_maps, self._weights(), self.y_mean_)
+
+    def _accumulate(self, X, y, shapes, groups, sample_weight, labels):
         """Statistics of checked views, possibly in bases of their rows; `shapes` are those of the views themselves."""
-        return Moments.of(X, y, sample_weight)
+        return Moments.of(X, y, sample_weight, resolve_device(self.device))
+
+    def _about_origin(self, moments):
+        """Statistics about what the rows are centred by."""
+        return moments if self.center else moments.about_zero()
 
     def _fit_more(self, moments):
         """Add statistics to those of a previous fit and solve again."""
@@ -154,20 +213,47 @@ class LinearFusion(TwoViewTransformer):
                 "could be added to. Start with `partial_fit` instead of `fit`."
             )
         moments = moments if previous is None else previous + moments
-        rotations = self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)))
+        means = [mean if self.center else np.zeros_like(mean) for mean in (moments.mean_x, moments.mean_y)]
+        self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)), means)
         self.moments_ = moments
-        self.x_mean_, self.y_mean_ = moments.mean_x, moments.mean_y
-        self.x_rotations_, self.y_rotations_ = _with_signs(*rotations)
         return self
 
-    def _solve(self, moments, shape_x, shape_y):
-        """Set the strengths; return the rotations of both views, ``n_components_`` columns each."""
+    def _solve(self, moments, shape_x, shape_y, means, bases=(None, None)):
+        """Find and keep the components of views with these statistics, possibly in bases of their rows."""
         n_components = self._resolve_n_components(int(min(*shape_x, *shape_y)))
-        strengths, x_rotations, y_rotations = self._rotations(moments, shape_x[1], shape_y[1], n_components)
+        moments = self._about_origin(moments)
+        strengths, *rotations = self._rotations(moments, shape_x[1], shape_y[1], n_components)
+        own = moments.xx @ rotations[0], moments.yy @ rotations[1]
+        cross = moments.xy @ rotations[1], moments.xy.T @ rotations[0]
+        self._keep(n_components, strengths, rotations, own, cross, means, bases)
+
+    def _fit_implicit(self, X, y, sample_weight):
+        """Find the components where one view is sparse and too wide for the products of its columns."""
+        n_components = self._resolve_n_components(min(*X.shape, *y.shape))
+        views = ImplicitViews(X, y, sample_weight, center=self.center)
+        strengths, rotation, wide_rotation = self._implicit_rotations(views, n_components)
+        own = views.in_order(views.own @ rotation, views.wide @ wide_rotation)
+        cross = views.in_order(views.cross @ wide_rotation, views.cross.T @ rotation)
+        rotations, bases = views.in_order(rotation, wide_rotation), views.in_order(views.narrow.basis, None)
+        self._keep(n_components, strengths, rotations, own, cross, views.means, bases)
+        self.moments_ = None
+        return self
+
+    def _keep(self, n_components, strengths, rotations, own, cross, means, bases):
+        """Set the fitted attributes: all in the columns of the views, with fixed signs.
+
+        `own` and `cross` are the covariance of a view times its rotations, and with the other view times the other's.
+        """
+        x_maps, y_maps = inverse_maps(rotations, own, cross)
         # Where the rank is lower than the number of components, the rest have no strength and stay zero.
         self._strengths = _padded(strengths[None, :], n_components)[0]
         self.n_components_ = n_components
-        return _padded(x_rotations, n_components), _padded(y_rotations, n_components)
+        self.x_mean_, self.y_mean_ = means
+        x_rotations, y_rotations = (_expanded(*pair, n_components) for pair in zip(rotations, bases, strict=True))
+        signs = fixed_signs(x_rotations)
+        self.x_rotations_, self.y_rotations_ = x_rotations * signs, y_rotations * signs
+        self._x_maps = {name: _expanded(part, bases[0], n_components) * signs for name, part in x_maps.items()}
+        self._y_maps = {name: _expanded(part, bases[1], n_components) * signs for name, part in y_maps.items()}
 
     def _resolve_n_components(self, upper):
         return resolve_n_components(self.n_components, upper)
@@ -175,6 +261,10 @@ class LinearFusion(TwoViewTransformer):
     @abstractmethod
     def _rotations(self, moments, n_features, n_targets, n_components):
         """Return ``(strengths, x_rotations, y_rotations)`` of at most so many components, strongest first."""
+
+    @abstractmethod
+    def _implicit_rotations(self, views, n_components):
+        """The same from :class:`ImplicitViews`, the rotations of the narrow view first."""
 
     def _embed_x(self, X):
         return project(X, self.x_mean_, self.x_rotations_ * self._weights())
@@ -197,7 +287,7 @@ def _check_weights(sample_weight, X):
     return weights
 
 
-def _narrow(view, groups):
+def _narrow(view, groups, center):
     """The view in an orthonormal basis of its distinct rows and that basis; as it is, and None, where that is no gain."""
     if groups.max() + 1 >= view.shape[1]:
         return view, None
@@ -205,17 +295,16 @@ def _narrow(view, groups):
     repeated = view[first][groups]
     differs = abs(repeated - view).max() if sparse.issparse(view) else np.abs(repeated - view).max()
     if differs > 0:
-        return _narrow(view, np.arange(view.shape[0]))
-    scores, basis = row_basis(view[first], column_means(view))
+        return _narrow(view, np.arange(view.shape[0]), center)
+    scores, basis = row_basis(view[first], column_means(view) if center else np.zeros(view.shape[1]))
     return scores[groups], basis
+
+
+def _expanded(directions, basis, n_columns):
+    """Directions in a basis as directions of the columns, filled up with zeros to so many."""
+    return _padded(directions if basis is None else basis @ directions, n_columns)
 
 
 def _padded(matrix, n_columns):
     missing = n_columns - matrix.shape[1]
     return matrix[:, :n_columns] if missing <= 0 else np.pad(matrix, ((0, 0), (0, missing)))
-
-
-def _with_signs(x_rotations, y_rotations):
-    """Make the largest coefficient of each component of the first view positive, so that a refit gives the same signs."""
-    signs = fixed_signs(x_rotations)
-    return x_rotations * signs, y_rotations * signs

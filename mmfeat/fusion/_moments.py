@@ -7,6 +7,8 @@ from scipy import sparse
 
 # Bytes of one view that are shifted at a time: what a fit needs beyond its input and its small matrices.
 _BLOCK_BYTES = 32 << 20
+# The same on an accelerator, where a block also has to outweigh the way there and back.
+_DEVICE_BLOCK_BYTES = 256 << 20
 
 
 @dataclass
@@ -35,36 +37,38 @@ class Moments:
     xy: np.ndarray
 
     @classmethod
-    def of(cls, X, y, sample_weight=None):
+    def of(cls, X, y, sample_weight=None, device="cpu"):
         """Statistics of two matrices in one pass over their rows; a sparse one is never made dense.
 
         Each block of some thousand rows is centred by its own mean before it is multiplied, so that nothing cancels, in
-        float32 for float32 rows; the statistics of the blocks are added in float64.
+        float32 for float32 rows; the statistics of the blocks are added in float64. Dense products are taken on `device`.
         """
-        total = None
-        for rows in _blocks(X, y):
+        on_host = device == "cpu" or sparse.issparse(X) or sparse.issparse(y)
+        counts, means, sums = [], [], None
+        for rows in _blocks(X, y, _BLOCK_BYTES if on_host else _DEVICE_BLOCK_BYTES):
             weights = None if sample_weight is None else sample_weight[rows]
-            if weights is None or weights.any():
-                part = cls._of_block(X[rows], y[rows], weights)
-                total = part if total is None else total + part
-        return total
+            if weights is not None and not weights.any():
+                continue
+            count, mean, products = _of_block(X[rows], y[rows], weights, None if on_host else device)
+            counts.append(count)
+            means.append(mean)
+            if sums is None:
+                sums = [np.array(product, dtype=np.float64) for product in products]
+            else:
+                for total, product in zip(sums, products, strict=True):
+                    total += product
+        return cls(*_joined(np.array(counts), [np.array(of_view) for of_view in zip(*means, strict=True)], sums))
 
-    @classmethod
-    def _of_block(cls, X, y, weights):
-        n = float(X.shape[0] if weights is None else weights.sum())
-        mean_x, mean_y = column_means(X, weights), column_means(y, weights)
-        left, right = (_weighted(_centred(view, mean), weights) for view, mean in ((X, mean_x), (y, mean_y)))
-        products = [_dense(a.T @ b) for a, b in ((left, left), (right, right), (left, right))]
-        # A sparse view keeps its zeros and so its mean, which is taken from the products instead.
-        for product, (a, mean_a), (b, mean_b) in zip(
-            products,
-            ((X, mean_x), (y, mean_y), (X, mean_x)),
-            ((X, mean_x), (y, mean_y), (y, mean_y)),
-            strict=True,
-        ):
-            if sparse.issparse(a) and sparse.issparse(b):
-                product -= n * np.outer(mean_a, mean_b)
-        return cls(n, mean_x, mean_y, *products)
+    def about_zero(self):
+        """The same rows with their products about zero in place of the means."""
+        return Moments(
+            self.n,
+            np.zeros_like(self.mean_x),
+            np.zeros_like(self.mean_y),
+            self.xx + self.n * np.outer(self.mean_x, self.mean_x),
+            self.yy + self.n * np.outer(self.mean_y, self.mean_y),
+            self.xy + self.n * np.outer(self.mean_x, self.mean_y),
+        )
 
     def __add__(self, other):
         """Statistics of the rows of both (Chan, Golub and LeVeque 1979, equation 2.1 for matrices)."""
@@ -130,10 +134,70 @@ def row_basis(matrix, mean):
     return vectors * values, basis
 
 
-def _blocks(X, y):
+def torch_products(left, right, device):
+    """Products of two dense blocks with themselves and each other, taken by torch.
+
+    Parameters
+    ----------
+    left : ndarray of shape (n, d)
+    right : ndarray of shape (n, e)
+    device : str
+        Name of a device of torch.
+
+    Returns
+    -------
+    products : list of ndarray, dtype float64
+        Of shapes (d, d), (e, e) and (d, e).
+    """
+    import torch
+
+    a, b = (torch.from_numpy(np.ascontiguousarray(block)).to(device) for block in (left, right))
+    reduced = torch.backends.cuda.matmul.allow_tf32
+    # Ten bits of mantissa would leave three digits of a covariance.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        return [product.double().cpu().numpy() for product in (a.T @ a, b.T @ b, a.T @ b)]
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = reduced
+
+
+def _of_block(X, y, weights, device):
+    """Number of rows, means, and products about them, of some rows."""
+    n = float(X.shape[0] if weights is None else weights.sum())
+    mean_x, mean_y = column_means(X, weights), column_means(y, weights)
+    left, right = (_weighted(_centred(view, mean), weights) for view, mean in ((X, mean_x), (y, mean_y)))
+    products = _products(left, right) if device is None else torch_products(left, right, device)
+    # A sparse view keeps its zeros and so its mean, which is taken from the products instead.
+    for product, (a, mean_a), (b, mean_b) in zip(
+        products,
+        ((X, mean_x), (y, mean_y), (X, mean_x)),
+        ((X, mean_x), (y, mean_y), (y, mean_y)),
+        strict=True,
+    ):
+        if sparse.issparse(a) and sparse.issparse(b):
+            product -= n * np.outer(mean_a, mean_b)
+    return n, (mean_x, mean_y), products
+
+
+def _joined(counts, means, sums):
+    """Statistics of all blocks, from the sums of their products: what their means differ by is added."""
+    n = counts.sum()
+    mean_x, mean_y = (counts @ of_view / n for of_view in means)
+    roots = np.sqrt(counts)[:, None]
+    apart_x, apart_y = roots * (means[0] - mean_x), roots * (means[1] - mean_y)
+    for total, a, b in zip(sums, (apart_x, apart_y, apart_x), (apart_x, apart_y, apart_y), strict=True):
+        total += a.T @ b
+    return float(n), mean_x, mean_y, *sums
+
+
+def _products(left, right):
+    return [_dense(a.T @ b) for a, b in ((left, left), (right, right), (left, right))]
+
+
+def _blocks(X, y, block_bytes):
     n = X.shape[0]
     widest = max((view.shape[1] * view.dtype.itemsize for view in (X, y) if not sparse.issparse(view)), default=1)
-    size = min(n, max(256, _BLOCK_BYTES // widest))
+    size = min(n, max(256, block_bytes // widest))
     return (slice(start, start + size) for start in range(0, n, size))
 
 
@@ -141,7 +205,7 @@ def _centred(block, mean):
     if sparse.issparse(block):
         return block.astype(np.float64)
     centred = block - mean.astype(block.dtype)
-    largest = np.abs(centred).max(initial=0)
+    largest = max(centred.max(initial=0), -centred.min(initial=0))
     # Products of such numbers would leave the range of float32.
     if block.dtype == np.float32 and largest > 0 and not 1e-15 < largest < 1e15:
         return block.astype(np.float64) - mean
@@ -157,4 +221,4 @@ def _weighted(block, weights):
 
 
 def _dense(product):
-    return product.toarray() if sparse.issparse(product) else np.asarray(product, dtype=np.float64)
+    return product.toarray() if sparse.issparse(product) else np.asarray(product)

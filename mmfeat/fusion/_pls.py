@@ -2,6 +2,8 @@
 
 from numbers import Integral
 
+import numpy as np
+
 from mmfeat.fusion._deflation import canonical_deflation
 from mmfeat.fusion._linear import LinearFusion
 from mmfeat.fusion._solve import leading_svd
@@ -21,6 +23,8 @@ class PLS(LinearFusion):
     deflation : {"none", "canonical"}, default="none"
         "none" takes all components from one decomposition. "canonical" takes them one by one, each from what the scores
         of those before leave of its own view, as Wold's PLS mode A does: scores are then uncorrelated within a view.
+    device : str, default="cpu"
+        Where the products of dense views are taken: "cpu", "cuda" or "cuda:N" through torch, or "auto".
 
     Attributes
     ----------
@@ -63,11 +67,13 @@ class PLS(LinearFusion):
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "deflation": [StrOptions({"none", "canonical"})],
+        "device": [str],
     }
 
-    def __init__(self, n_components=None, *, deflation="none"):
+    def __init__(self, n_components=None, *, deflation="none", device="cpu"):
         self.n_components = n_components
         self.deflation = deflation
+        self.device = device
 
     @property
     def covariances_(self):
@@ -79,4 +85,13 @@ class PLS(LinearFusion):
             degrees = moments.n - 1
             return canonical_deflation(moments.xx / degrees, moments.yy / degrees, moments.xy / degrees, n_components)
         left, strengths, right = leading_svd(moments.xy / (moments.n - 1), n_components)
+        return strengths, left, right
+
+    def _implicit_rotations(self, views, n_components):
+        if self.deflation == "canonical":
+            raise ValueError(
+                "`deflation`='canonical' needs the products of all columns, too many here for a square matrix. Use 'none', or "
+                "reduce the sparse view with TruncatedSVD."
+            )
+        left, strengths, right = leading_svd(np.ascontiguousarray(views.cross), n_components)
         return strengths, left, right

@@ -23,19 +23,29 @@ class CentredView:
         Weights of the rows in the means.
     narrow : bool, default=True
         False keeps the columns as they are.
+    center : bool, default=True
+        False leaves the rows where they are, with means of zero.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,)
+    matrix : ndarray or csr_array of shape (n_samples, width)
+        What is multiplied, before it is shifted.
+    basis : ndarray of shape (n_features, width) or None
+        Where `matrix` holds coordinates.
     """
 
-    def __init__(self, matrix, weights=None, *, narrow=True):
+    def __init__(self, matrix, weights=None, *, narrow=True, center=True):
         self.n_features = matrix.shape[1]
-        self.mean = column_means(matrix, weights)
-        self._basis = None
+        self.mean = column_means(matrix, weights) if center else np.zeros(matrix.shape[1])
+        self.basis = None
         self.matrix, self.shift = matrix, self.mean
         if narrow and matrix.shape[0] < matrix.shape[1]:
             scores, basis = row_basis(matrix, self.mean)
             # A view without variance has no basis; one column of zeros keeps the algebra whole.
             empty = not scores.shape[1]
             self.matrix = np.zeros((len(scores), 1)) if empty else scores
-            self._basis = np.zeros((self.n_features, 1)) if empty else basis
+            self.basis = np.zeros((self.n_features, 1)) if empty else basis
             self.shift = np.zeros(self.matrix.shape[1])
 
     @property
@@ -45,7 +55,7 @@ class CentredView:
 
     def expand(self, directions):
         """Directions of ``width`` coordinates as directions of the ``n_features`` columns."""
-        return directions if self._basis is None else self._basis @ directions
+        return directions if self.basis is None else self.basis @ directions
 
 
 class PlainFactor:

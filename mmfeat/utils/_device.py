@@ -20,6 +20,8 @@ def resolve_device(device):
     ValueError
         If the name is none of these, or torch does not see that device.
     """
+    if device == "cpu":
+        return device
     import torch
 
     if device == "auto":
@@ -30,3 +32,27 @@ def resolve_device(device):
     if device != "cpu" and int(device.partition(":")[2] or 0) >= count:
         raise ValueError(f"`device` is {device!r}, but torch sees {count} CUDA devices. Use device='auto' or 'cpu'.")
     return device
+
+
+def uses_bfloat16(precision, kind):
+    """Say whether a network runs in bfloat16 on a kind of device.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16", "auto"}
+        "auto" is bfloat16 where the device has it in hardware.
+    kind : {"cpu", "cuda"}
+
+    Returns
+    -------
+    half : bool
+    """
+    import torch
+
+    if precision != "auto":
+        return precision == "bfloat16"
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Not all releases of torch have these two, which are private to it.
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(test() for test in tests if test is not None)

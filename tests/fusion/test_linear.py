@@ -80,6 +80,37 @@ def test_correlations_do_not_change_under_invertible_maps_without_ridge():
     assert_allclose(CCA(6, reg=0).fit(Y, X).canonical_correlations_, expected, atol=1e-10)
 
 
+def test_swapped_views_swap_their_components():
+    X, Y = make_views()
+    one, other = CCA(6, reg=(0.1, 0.4)).fit(X, Y), CCA(6, reg=(0.4, 0.1)).fit(Y, X)
+    assert_allclose(one.canonical_correlations_, other.canonical_correlations_, atol=1e-12)
+    assert_allclose(np.abs(one.transform(X)), np.abs(other.transform_y(X)), atol=1e-8)
+
+
+def test_torch_gives_the_products_of_numpy(monkeypatch):
+    X, Y = make_views()
+    monkeypatch.setattr(_moments, "_DEVICE_BLOCK_BYTES", 40_000)
+    # Any device other than the processor's own name takes the way through torch.
+    ours, expected = Moments.of(X, Y, device="cpu:0"), Moments.of(X, Y)
+    for name in ("mean_x", "xx", "yy", "xy"):
+        assert_allclose(getattr(ours, name), getattr(expected, name), rtol=1e-12, atol=1e-9)
+    with pytest.raises(ValueError, match="`device`"):
+        CCA(2, device="gpu").fit(X, Y)
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_answer_of_the_processor():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA")
+    X, Y = (view.astype(np.float32) for view in make_views(3000, 100, 60))
+    ours, expected = CCA(8, device="cuda").fit(X, Y), CCA(8).fit(X, Y)
+    assert_allclose(ours.canonical_correlations_, expected.canonical_correlations_, atol=1e-5)
+    assert_allclose(ours.transform(X), expected.transform(X), atol=1e-3)
+    auto = CCA(8, device="cuda", reg="auto").fit(X, Y)
+    assert auto.reg_ == CCA(8, reg="auto").fit(X, Y).reg_
+
+
 def test_ridge_does_not_depend_on_the_scale_of_a_view():
     X, Y = make_views()
     expected = CCA(6, reg=0.3).fit(X, Y).canonical_correlations_
@@ -146,10 +177,11 @@ class TestBothLinearFusions:
         X, Y = make_views()
         whole = type(fusion)(**fusion.get_params()).fit(X, Y)
         chunked = type(fusion)(**fusion.get_params())
-        for rows in (slice(0, 70), slice(70, 72), slice(72, 300)):
+        for rows in np.array_split(np.arange(300), [70, 72, 90, 120, 150, 170, 200, 240, 290]):
             chunked.partial_fit(X[rows], Y[rows])
-        parts = [type(fusion)(**fusion.get_params()).fit(X[rows], Y[rows]) for rows in (slice(0, 100), slice(100, 300))]
-        merged = parts[0].merge(parts[1])
+        bounds = ((0, 60), (60, 150), (150, 200), (200, 300))
+        parts = [type(fusion)(**fusion.get_params()).fit(X[start:stop], Y[start:stop]) for start, stop in bounds]
+        merged = parts[0].merge(parts[1]).merge(parts[2].merge(parts[3]))
         assert merged is parts[0]
         assert_allclose(merged.transform(X), whole.transform(X), atol=1e-8)
         assert_allclose(merged.transform_y(Y), whole.transform_y(Y), atol=1e-8)

@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.covariance import OAS, ledoit_wolf_shrinkage
+from sklearn.metrics import average_precision_score
 
 from mmfeat.fusion import CCA
-from mmfeat.fusion._auto import accumulate_folds
+from mmfeat.fusion._auto import _average_precision, accumulate_folds
 from mmfeat.fusion._moments import Moments
 from mmfeat.metrics import rank_embeddings, recall_at_k
 
@@ -69,6 +70,31 @@ def test_auto_ranks_new_rows_like_the_best_of_an_exhaustive_grid(noise):
     # The grid has seen the test rows and auto has not.
     assert recall(auto, X[test], Y[test]) > 0.95 * max(grid)
     assert max(grid) > 1.1 * np.median(grid)
+
+
+def test_with_labels_auto_chooses_by_what_shares_them():
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 4, 600)
+    # Classes are told by few loud columns, the very pair by many quiet ones.
+    loud, quiet = np.eye(4)[classes] * 3, rng.normal(size=(600, 30))
+    X = np.c_[loud + rng.normal(size=(600, 4)), quiet + rng.normal(size=(600, 30))]
+    Y = np.c_[loud + rng.normal(size=(600, 4)), quiet + rng.normal(size=(600, 30))]
+    by_pair, by_class = CCA(30, reg="auto").fit(X, Y), CCA(30, reg="auto").fit(X, Y, labels=classes)
+    indicator = CCA(30, reg="auto").fit(X, Y, labels=np.eye(4, dtype=int)[classes])
+    assert by_class.n_components_ < by_pair.n_components_
+    assert indicator.reg_ == by_class.reg_ and indicator.n_components_ == by_class.n_components_
+    with pytest.raises(ValueError, match="one row a pair, 600"):
+        CCA(5, reg="auto").fit(X, Y, labels=classes[:-1])
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores, relevance = rng.normal(size=(20, 30)), rng.random((20, 30)) < 0.2
+    relevance[3] = False
+    expected = [
+        average_precision_score(right, row) for right, row in zip(relevance, scores, strict=True) if right.any()
+    ]
+    assert_allclose(_average_precision(scores, relevance), np.mean(expected))
 
 
 def test_auto_chooses_within_bounds_and_repeatably():
