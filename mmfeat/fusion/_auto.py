@@ -82,7 +82,18 @@ def accumulate_folds(X, y, groups, sample_weight, labels=None, device="cpu"):
     -------
     total : Moments
     folds : list of Fold
+
+    Raises
+    ------
+    ValueError
+        If too little is left when a fold is held out.
     """
+    if sample_weight is not None and not sample_weight.all():
+        # A row that does not count is not ranked either.
+        rows = np.flatnonzero(sample_weight)
+        X, y, sample_weight = X[rows], y[rows], sample_weight[rows]
+        groups = np.unique(groups[rows], return_inverse=True)[1]
+        labels = None if labels is None else labels[rows]
     rng = np.random.default_rng(0)
     n_groups = groups.max() + 1
     fold_of_group = rng.permutation(n_groups) % min(_N_FOLDS, n_groups)
@@ -93,6 +104,11 @@ def accumulate_folds(X, y, groups, sample_weight, labels=None, device="cpu"):
         parts.append(Moments.of(X[rows], y[rows], weights, device))
         samples.append(_sample(X, y, rows, groups, labels, rng))
     total = sum(parts[1:], parts[0])
+    if total.n - max(part.n for part in parts) <= 1:
+        raise ValueError(
+            f"`reg`='auto' chooses on held-out images, and of {n_groups} too little is left without them. Give a number, or "
+            "'oas'."
+        )
     # Where a decomposition costs more than a look at the data, one fold has to do.
     n_used = len(parts) if max(X.shape[1], y.shape[1]) <= _CHEAP_WIDTH else 1
     return total, [Fold(total - part, *sample) for part, sample in zip(parts[:n_used], samples[:n_used], strict=True)]
@@ -236,10 +252,12 @@ def _mean_score(embedded, power, n_components):
 
 
 def _average_precision(scores, relevance):
-    """Mean over the rows that have something right."""
+    """Mean over the rows that have something right; 0 where none has."""
     right = np.take_along_axis(relevance, np.argsort(-scores, axis=1), axis=1)
     precision = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
     counts = right.sum(axis=1)
+    if not counts.any():
+        return 0.0
     return np.mean((precision * right).sum(axis=1)[counts > 0] / counts[counts > 0])
 
 

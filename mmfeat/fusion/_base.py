@@ -73,11 +73,11 @@ class TwoViewTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             )
         return np.asarray(self._embed_y(y), dtype=y.dtype)
 
-    def _check_views(self, X, y, *, reset=True):
+    def _check_views(self, X, y, *, reset=True, min_rows=2):
         """Check two row-aligned views and remember their widths."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, ensure_min_samples=2, reset=reset)
+        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, ensure_min_samples=min_rows, reset=reset)
         y = _check_second_view(y)
         check_consistent_length(X, y)
         if reset:

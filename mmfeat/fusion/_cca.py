@@ -13,7 +13,6 @@ from mmfeat.fusion._shrinkage import ledoit_wolf_ridge, oas_ridge
 from mmfeat.fusion._solve import Whitener, leading_svd
 from mmfeat.fusion._views import check_ridges, label_matrix
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
-from mmfeat.utils._device import resolve_device
 
 _RIDGE = Interval(Real, 0, None, closed="left")
 
@@ -42,7 +41,7 @@ class CCA(LinearFusion):
         False takes the products of the rows as they are, about zero in place of the means.
     device : str, default="cpu"
         Where the products of dense views are taken: "cpu", "cuda" or "cuda:N" through torch, or "auto". The
-        decompositions stay on the processor, in float64.
+        decompositions stay on the processor, in float64, and so do products with a sparse view.
 
     Attributes
     ----------
@@ -53,11 +52,12 @@ class CCA(LinearFusion):
     y_rotations_ : ndarray of shape (n_targets, n_components_)
         The same for the second view.
     x_mean_, y_mean_ : ndarray of shape (n_features,) and (n_targets,)
-        Means of the columns.
+        Means of the columns, or zeros without `center`.
     n_components_ : int
         Number of components kept.
     reg_ : tuple of (float, float)
-        Ridge of each view.
+        Ridge of each view. One that `fit` found by "auto" or "ledoit-wolf" stays as it is in :meth:`partial_fit` and
+        :meth:`merge`, which do not see all rows.
     power_ : float
         Power that "auto" chose; only there with ``reg="auto"``.
     moments_ : object or None
@@ -119,6 +119,9 @@ class CCA(LinearFusion):
         self.center = center
         self.device = device
 
+    # Name of the `reg` that `reg_` was last found by from the rows themselves.
+    _found_by = None
+
     @property
     def canonical_correlations_(self):
         """Correlations of the components under the ridged covariances, ndarray of shape (n_components_,)."""
@@ -138,7 +141,8 @@ class CCA(LinearFusion):
             Image of each row. Saves time, where the rows of an image repeat it beside each of its captions and are fewer
             than the columns; keeps the captions of an image in one fold of ``reg="auto"``. Nothing else depends on it.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts; a weight of two is the row twice.
+            How often each row counts; a weight of two is the row twice. Among the held-out rows of ``reg="auto"`` all that
+            count at all count alike.
         labels : array-like of shape (n_samples,), or array-like or sparse matrix of shape (n_samples, n_labels), default=None
             Class of each row, or an indicator of each label. Only looked at by ``reg="auto"``, which then chooses by mean
             average precision with rows that share a label as right, and not by the recall of the very pair.
@@ -150,40 +154,47 @@ class CCA(LinearFusion):
         Raises
         ------
         ValueError
-            If the views differ in length, hold NaN, or have too few rows or columns for `n_components`.
+            If the views differ in length, hold NaN, or have too few rows or columns for `n_components`; if ``reg="auto"``
+            has too few images to hold some out, or no labels in `labels`; if `device` is not there.
         """
         return self._fit(X, y, groups, sample_weight, labels)
 
-    def _accumulate(self, X, y, shapes, groups, sample_weight, labels):
+    def _accumulate(self, X, y, shapes, groups, sample_weight, labels, device):
         n_features, n_targets = shapes[0][1], shapes[1][1]
         if self.reg == "auto":
             widest = min(resolve_n_components(self.n_components, min(*shapes[0], *shapes[1])), X.shape[1], y.shape[1])
-            labels = None if labels is None else label_matrix(labels, X.shape[0])
-            moments, folds = accumulate_folds(X, y, groups, sample_weight, labels, resolve_device(self.device))
+            labels = None if labels is None else _some_labels(labels, X.shape[0])
+            moments, folds = accumulate_folds(X, y, groups, sample_weight, labels, device)
             folds = [replace(fold, moments=self._about_origin(fold.moments)) for fold in folds]
             choice = choose(folds, (n_features, n_targets), widest)
             self.reg_, self.power_, self._n_chosen = choice.reg, choice.power, choice.n_components
+            self._found_by = self.reg
             return moments
-        moments = super()._accumulate(X, y, shapes, groups, sample_weight, labels)
+        moments = super()._accumulate(X, y, shapes, groups, sample_weight, labels, device)
         if self.reg == "ledoit-wolf":
             about = self._about_origin(moments)
             self.reg_ = (
-                ledoit_wolf_ridge(X, about.mean_x, about.xx, n_features),
-                ledoit_wolf_ridge(y, about.mean_y, about.yy, n_targets),
+                ledoit_wolf_ridge(X, about.mean_x, about.xx, n_features, sample_weight),
+                ledoit_wolf_ridge(y, about.mean_y, about.yy, n_targets, sample_weight),
             )
+            self._found_by = self.reg
         return moments
 
     def _resolve_n_components(self, upper):
-        if self.reg == "auto" and hasattr(self, "_n_chosen"):
+        if self.reg == "auto" == self._found_by:
             return min(self._n_chosen, upper)
         return super()._resolve_n_components(upper)
 
     def _rotations(self, moments, n_features, n_targets, n_components):
+        if self.reg not in ("auto", "ledoit-wolf"):
+            self._found_by = None
+        if self._found_by != "auto":
+            self.__dict__.pop("power_", None)
         if self.reg == "oas":
             self.reg_ = oas_ridge(moments.n, moments.xx, n_features), oas_ridge(moments.n, moments.yy, n_targets)
-        elif self.reg not in ("auto", "ledoit-wolf"):
+        elif not isinstance(self.reg, str):
             self.reg_ = tuple(check_ridges(self.reg, 2))
-        elif not hasattr(self, "reg_"):
+        elif self._found_by != self.reg:
             raise ValueError(
                 f"`reg`={self.reg!r} looks at all rows at once, which `partial_fit` never has. Give a number, or 'oas'."
             )
@@ -195,13 +206,25 @@ class CCA(LinearFusion):
                 f"`reg`={self.reg!r} needs the products of all columns, too many here for a square matrix. Give numbers, or "
                 "reduce the sparse view, with mmfeat.text.tfidf_lsa or TruncatedSVD."
             )
+        self._found_by = None
+        self.__dict__.pop("power_", None)
         self.reg_ = tuple(check_ridges(self.reg, 2))
         if views.in_order(*self.reg_)[1] == 0:
             raise ValueError(f"A wide sparse view needs a ridge above 0. Got `reg`={self.reg!r} instead.")
         return implicit_correlations(views, self.reg_, n_components)
 
     def _weights(self):
-        return self._strengths ** (self.power_ if self.reg == "auto" else self.power)
+        # Of the fit, whatever `reg` has been set to since.
+        return self._strengths ** getattr(self, "power_", self.power)
+
+
+def _some_labels(labels, n_rows):
+    indicators = label_matrix(labels, n_rows)
+    if not indicators.count_nonzero():
+        raise ValueError(
+            "`labels` are all 0, so that no row is right for another. Give labels, or None to rank by pairs."
+        )
+    return indicators
 
 
 def _directions(moments, reg, n_features, n_targets, n_components):

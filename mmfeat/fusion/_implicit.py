@@ -7,7 +7,7 @@ from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 
-from mmfeat.fusion._solve import Whitener
+from mmfeat.fusion._solve import Whitener, pseudo_root
 from mmfeat.fusion._views import CentredView, cross_products
 
 # A sparse view with more columns and rows than this is never squared: at 8 bytes a number, half a gigabyte.
@@ -43,6 +43,26 @@ def is_implicit(X, y):
     return any(large and sparse.issparse(view) for large, view in zip(too_large, (X, y), strict=True))
 
 
+def check_squared(X, y):
+    """Refuse a sparse view whose columns are too many for a square matrix, where that is the only way.
+
+    Parameters
+    ----------
+    X, y : ndarray or csr_array
+
+    Raises
+    ------
+    ValueError
+        If a sparse view is so wide.
+    """
+    for name, view in (("X", X), ("y", y)):
+        if sparse.issparse(view) and view.shape[1] > _WIDEST_SQUARE:
+            raise ValueError(
+                f"{name} is sparse and has {view.shape[1]} columns. Statistics that more rows can be added to are square, of at "
+                f"most {_WIDEST_SQUARE} columns. Use `fit` on all rows, or reduce {name}, with TruncatedSVD or HashingVectorizer."
+            )
+
+
 class SparseCovariance:
     """Covariance of a sparse view that exists only as a product with given columns.
 
@@ -63,7 +83,9 @@ class SparseCovariance:
         self._mean = mean
         self._sum = self._transposed @ np.ones(matrix.shape[0])
         squares = self._transposed.multiply(self._matrix.T).sum() - 2 * self._sum @ mean + self.n * mean @ mean
-        self.mean_variance = float(squares) / (self.n - 1) / matrix.shape[1]
+        # What rounding leaves of rows that are all the same is no variance.
+        rounding = 1e-12 * self.n * mean @ mean
+        self.mean_variance = float(squares) / (self.n - 1) / matrix.shape[1] if squares > rounding else 0.0
 
     @property
     def n_features(self):
@@ -147,11 +169,11 @@ def implicit_correlations(views, regs, n_components):
     reg, reg_wide = views.in_order(*regs)
     whitener = Whitener(views.own, reg, views.narrow.n_features)
     right_hand = whitener.forward(views.cross).T
+    n_all = right_hand.shape[1]
+    if not n_all or not views.wide.mean_variance:
+        return np.zeros(0), np.zeros((views.narrow.width, 0)), np.zeros((views.wide.n_features, 0))
     inverse = ridged_inverse(views.wide, reg_wide * views.wide.mean_variance, right_hand)
     squared = right_hand.T @ inverse
-    n_all = len(squared)
-    if not n_all:
-        return np.zeros(0), np.zeros((views.narrow.width, 0)), np.zeros((views.wide.n_features, 0))
     n_found = min(n_components, n_all)
     values, vectors = linalg.eigh((squared + squared.T) / 2, subset_by_index=(n_all - n_found, n_all - 1))
     # What lies below the digits of a square is no direction.
@@ -230,14 +252,13 @@ def _nystrom_preconditioner(covariance, ridge):
         [covariance @ np.ascontiguousarray(sketch[:, columns]) for columns in gen_batches(width, _COLUMNS_AT_A_TIME)],
         axis=1,
     )
-    shift = np.finfo(np.float64).eps * linalg.norm(image)
-    image += shift * sketch
-    root = linalg.cholesky(sketch.T @ image, lower=False)
-    basis, values, _ = linalg.svd(
-        linalg.solve_triangular(root, image.T, trans="T").T, full_matrices=False, overwrite_a=True
-    )
-    eigenvalues = np.maximum(values**2 - shift, 0)
-    scale = (eigenvalues[-1] + ridge) / (eigenvalues + ridge) - 1
+    core = sketch.T @ image
+    # A sketch wider than the rank leaves no core that could be factored.
+    root = pseudo_root((core + core.T) / 2)
+    basis, values, _ = linalg.svd(image @ root, full_matrices=False, overwrite_a=True)
+    eigenvalues = values**2
+    rest = eigenvalues[-1] if len(eigenvalues) == width else 0.0
+    scale = (rest + ridge) / (eigenvalues + ridge) - 1
 
     def precondition(block):
         return block + basis @ (scale[:, None] * (basis.T @ block))

@@ -59,8 +59,9 @@ def reconstruct(Z, source, maps, weights, mean):
             f"Z has {Z.shape[1]} columns, but there are {n_components} components. Give what was embedded."
         )
     weights = np.broadcast_to(np.asarray(weights, dtype=np.float64), (n_components,))
-    unweighted = np.divide(1.0, weights, out=np.zeros(n_components), where=weights > 0)
-    return Z @ (unweighted[:, None] * maps[source].T).astype(Z.dtype) + mean.astype(Z.dtype)
+    # In float64, where a weight next to nothing still cancels against the score that it was multiplied with.
+    scores = np.divide(Z, weights, out=np.zeros(Z.shape), where=weights > np.finfo(np.float64).tiny)
+    return (scores @ maps[source].T + mean).astype(Z.dtype)
 
 
 def _coefficients(product, gram):

@@ -3,16 +3,21 @@
 from abc import abstractmethod
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.fusion._base import TwoViewTransformer, check_groups, resolve_n_components
-from mmfeat.fusion._implicit import ImplicitViews, is_implicit
+from mmfeat.fusion._bases import expanded, narrow, padded
+from mmfeat.fusion._implicit import ImplicitViews, check_squared, is_implicit
 from mmfeat.fusion._inverse import inverse_maps, reconstruct
-from mmfeat.fusion._moments import Moments, column_means, row_basis
+from mmfeat.fusion._moments import Moments, column_means
 from mmfeat.fusion._views import fixed_signs, project
 from mmfeat.utils._compat import _check_sample_weight, _fit_context
 from mmfeat.utils._device import resolve_device
+
+_NO_STATISTICS = (
+    "was fitted on fewer rows than columns, or on a wide sparse view, and kept no statistics. Start with `partial_fit` "
+    "instead of `fit`; reduce a wide sparse view first, with TruncatedSVD or mmfeat.text.tfidf_lsa"
+)
 
 
 class LinearFusion(TwoViewTransformer):
@@ -49,21 +54,33 @@ class LinearFusion(TwoViewTransformer):
         Raises
         ------
         ValueError
-            If the views differ in length, hold NaN, or have too few rows or columns for `n_components`.
+            If the views differ in length, hold NaN, or have too few rows or columns for `n_components`; if `device` is
+            not there.
         """
         return self._fit(X, y, groups, sample_weight)
 
     def _fit(self, X, y, groups, sample_weight, labels=None):
         X, y = self._check_views(X, y)
         groups, sample_weight = check_groups(groups, X.shape[0]), _check_weights(sample_weight, X)
+        device = resolve_device(self.device)
         if is_implicit(X, y):
             return self._fit_implicit(X, y, sample_weight)
         # A view with more columns than rows is solved in a basis of its rows: the same answer, from smaller matrices.
-        means = [column_means(view, sample_weight) if self.center else np.zeros(view.shape[1]) for view in (X, y)]
-        X_narrow, basis_x = _narrow(X, groups, self.center)
-        y_narrow, basis_y = _narrow(y, np.arange(y.shape[0]), self.center)
-        moments = self._accumulate(X_narrow, y_narrow, (X.shape, y.shape), groups, sample_weight, labels)
-        self._solve(moments, X.shape, y.shape, means, (basis_x, basis_y))
+        X_narrow, basis_x = narrow(X, groups, self.center)
+        y_narrow, basis_y = narrow(y, np.arange(y.shape[0]), self.center)
+        moments = self._accumulate(X_narrow, y_narrow, (X.shape, y.shape), groups, sample_weight, labels, device)
+        means = (
+            self._centre(X, basis_x, moments.mean_x, sample_weight),
+            self._centre(y, basis_y, moments.mean_y, sample_weight),
+        )
+        self._solve(
+            moments,
+            (X.shape[1], y.shape[1]),
+            X.shape[0],
+            self._resolve_n_components(min(*X.shape, *y.shape)),
+            means,
+            (basis_x, basis_y),
+        )
         self.moments_ = moments if basis_x is None and basis_y is None else None
         return self
 
@@ -71,9 +88,12 @@ class LinearFusion(TwoViewTransformer):
     def partial_fit(self, X, y=None, sample_weight=None):
         """Add rows to those seen so far; in the end it is the same as one `fit` on all of them.
 
+        Components are found anew each time. As long as there are fewer rows than `n_components`, the last ones are zero.
+
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Any number of rows, but more than one in all.
         y : array-like or sparse matrix of shape (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts.
@@ -85,10 +105,13 @@ class LinearFusion(TwoViewTransformer):
         Raises
         ------
         ValueError
-            If the columns differ from those seen before, or the previous ``fit`` kept no statistics.
+            If the columns differ from those seen before, a sparse view is too wide to be squared, all rows so far count
+            no more than one, or the previous ``fit`` kept no statistics.
         """
-        X, y = self._check_views(X, y, reset=not hasattr(self, "x_rotations_"))
-        return self._fit_more(Moments.of(X, y, _check_weights(sample_weight, X), resolve_device(self.device)))
+        X, y = self._check_views(X, y, reset=not hasattr(self, "x_rotations_"), min_rows=1)
+        check_squared(X, y)
+        weights = _check_weights(sample_weight, X, at_least=0)
+        return self._fit_more(Moments.of(X, y, weights, resolve_device(self.device)))
 
     def merge(self, other):
         """Add the rows that another fusion was fitted on, as if one had seen them all.
@@ -106,16 +129,14 @@ class LinearFusion(TwoViewTransformer):
         ------
         ValueError
             If `other` is of another class, saw other columns, or either was fitted with ``fit`` on fewer rows than
-            columns and so kept no statistics.
+            columns, or on a wide sparse view, and so kept no statistics.
         """
         check_is_fitted(self)
         check_is_fitted(other)
         if type(other) is not type(self):
             raise ValueError(f"Expected a fitted {type(self).__name__} to merge. Got {type(other).__name__} instead.")
         if other.moments_ is None:
-            raise ValueError(
-                "The other fusion was fitted on fewer rows than columns and kept no statistics. Fit it with `partial_fit`."
-            )
+            raise ValueError(f"The other fusion {_NO_STATISTICS}.")
         widths = (self.n_features_in_, self.n_targets_in_)
         if (other.n_features_in_, other.n_targets_in_) != widths:
             raise ValueError(
@@ -196,9 +217,15 @@ class LinearFusion(TwoViewTransformer):
         check_is_fitted(self)
         return reconstruct(Z, source, self._y_maps, self._weights(), self.y_mean_)
 
-    def _accumulate(self, X, y, shapes, groups, sample_weight, labels):
+    def _accumulate(self, X, y, shapes, groups, sample_weight, labels, device):
         """Statistics of checked views, possibly in bases of their rows; `shapes` are those of the views themselves."""
-        return Moments.of(X, y, sample_weight, resolve_device(self.device))
+        return Moments.of(X, y, sample_weight, device)
+
+    def _centre(self, view, basis, mean, sample_weight):
+        """What the columns of a view are centred by; `mean` is that of its statistics."""
+        if not self.center:
+            return np.zeros(view.shape[1])
+        return mean if basis is None else column_means(view, sample_weight)
 
     def _about_origin(self, moments):
         """Statistics about what the rows are centred by."""
@@ -208,21 +235,24 @@ class LinearFusion(TwoViewTransformer):
         """Add statistics to those of a previous fit and solve again."""
         previous = getattr(self, "moments_", None)
         if previous is None and hasattr(self, "x_rotations_"):
-            raise ValueError(
-                f"This {type(self).__name__} was fitted on fewer rows than columns and kept no statistics that more rows "
-                "could be added to. Start with `partial_fit` instead of `fit`."
-            )
+            raise ValueError(f"This {type(self).__name__} {_NO_STATISTICS}.")
         moments = moments if previous is None else previous + moments
+        if moments.n <= 1:
+            raise ValueError(
+                f"Components need more than one row, and all so far count {moments.n:g}. Start with more rows at once."
+            )
+        rows, widths = int(moments.n), moments.xy.shape
+        # A stream may well begin with fewer rows than components.
+        n_components = self._resolve_n_components(min(widths) if self.n_components else min(rows, *widths))
         means = [mean if self.center else np.zeros_like(mean) for mean in (moments.mean_x, moments.mean_y)]
-        self._solve(moments, (moments.n, len(moments.mean_x)), (moments.n, len(moments.mean_y)), means)
+        self._solve(moments, widths, rows, n_components, means)
         self.moments_ = moments
         return self
 
-    def _solve(self, moments, shape_x, shape_y, means, bases=(None, None)):
+    def _solve(self, moments, widths, rows, n_components, means, bases=(None, None)):
         """Find and keep the components of views with these statistics, possibly in bases of their rows."""
-        n_components = self._resolve_n_components(int(min(*shape_x, *shape_y)))
         moments = self._about_origin(moments)
-        strengths, *rotations = self._rotations(moments, shape_x[1], shape_y[1], n_components)
+        strengths, *rotations = self._rotations(moments, widths[0], widths[1], min(n_components, rows))
         own = moments.xx @ rotations[0], moments.yy @ rotations[1]
         cross = moments.xy @ rotations[1], moments.xy.T @ rotations[0]
         self._keep(n_components, strengths, rotations, own, cross, means, bases)
@@ -246,14 +276,14 @@ class LinearFusion(TwoViewTransformer):
         """
         x_maps, y_maps = inverse_maps(rotations, own, cross)
         # Where the rank is lower than the number of components, the rest have no strength and stay zero.
-        self._strengths = _padded(strengths[None, :], n_components)[0]
+        self._strengths = padded(strengths[None, :], n_components)[0]
         self.n_components_ = n_components
         self.x_mean_, self.y_mean_ = means
-        x_rotations, y_rotations = (_expanded(*pair, n_components) for pair in zip(rotations, bases, strict=True))
+        x_rotations, y_rotations = (expanded(*pair, n_components) for pair in zip(rotations, bases, strict=True))
         signs = fixed_signs(x_rotations)
         self.x_rotations_, self.y_rotations_ = x_rotations * signs, y_rotations * signs
-        self._x_maps = {name: _expanded(part, bases[0], n_components) * signs for name, part in x_maps.items()}
-        self._y_maps = {name: _expanded(part, bases[1], n_components) * signs for name, part in y_maps.items()}
+        self._x_maps = {name: expanded(part, bases[0], n_components) * signs for name, part in x_maps.items()}
+        self._y_maps = {name: expanded(part, bases[1], n_components) * signs for name, part in y_maps.items()}
 
     def _resolve_n_components(self, upper):
         return resolve_n_components(self.n_components, upper)
@@ -276,35 +306,12 @@ class LinearFusion(TwoViewTransformer):
         return 1.0
 
 
-def _check_weights(sample_weight, X):
+def _check_weights(sample_weight, X, at_least=1):
     if sample_weight is None:
         return None
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if weights.sum() <= 1:
+    if weights.sum() <= at_least:
         raise ValueError(
-            f"`sample_weight` must sum to more than 1, it counts rows. Got {weights.sum():g}. Scale it up."
+            f"`sample_weight` must sum to more than {at_least}, it counts rows. Got {weights.sum():g}. Scale it up."
         )
     return weights
-
-
-def _narrow(view, groups, center):
-    """The view in an orthonormal basis of its distinct rows and that basis; as it is, and None, where that is no gain."""
-    if groups.max() + 1 >= view.shape[1]:
-        return view, None
-    _, first = np.unique(groups, return_index=True)
-    repeated = view[first][groups]
-    differs = abs(repeated - view).max() if sparse.issparse(view) else np.abs(repeated - view).max()
-    if differs > 0:
-        return _narrow(view, np.arange(view.shape[0]), center)
-    scores, basis = row_basis(view[first], column_means(view) if center else np.zeros(view.shape[1]))
-    return scores[groups], basis
-
-
-def _expanded(directions, basis, n_columns):
-    """Directions in a basis as directions of the columns, filled up with zeros to so many."""
-    return _padded(directions if basis is None else basis @ directions, n_columns)
-
-
-def _padded(matrix, n_columns):
-    missing = n_columns - matrix.shape[1]
-    return matrix[:, :n_columns] if missing <= 0 else np.pad(matrix, ((0, 0), (0, missing)))

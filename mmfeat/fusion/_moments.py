@@ -102,38 +102,6 @@ def column_means(matrix, sample_weight=None):
     return matrix.mean(axis=0, dtype=np.float64)
 
 
-def row_basis(matrix, mean):
-    """Centred rows in an orthonormal basis of their span: exact, and narrow when there are more columns than rows.
-
-    Parameters
-    ----------
-    matrix : ndarray or csr_array of shape (n_samples, n_features)
-        With fewer rows than columns; a sparse one is never made dense.
-    mean : ndarray of shape (n_features,)
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples, rank)
-        Coordinates of the centred rows.
-    basis : ndarray of shape (n_features, rank)
-        Orthonormal columns; ``scores @ basis.T`` gives the centred rows back.
-    """
-    matrix = matrix.astype(np.float64)
-    if not sparse.issparse(matrix):
-        left, values, basis = np.linalg.svd(matrix - mean, full_matrices=False)
-        kept = values > values[0] * max(matrix.shape) * np.finfo(np.float64).eps
-        return left[:, kept] * values[kept], basis[kept].T
-    gram = (matrix @ matrix.T).toarray()
-    against_mean = matrix @ mean
-    gram += mean @ mean - against_mean[:, None] - against_mean[None, :]
-    values, vectors = np.linalg.eigh(gram)
-    # The Gram matrix squares the singular values, so half of the digits are noise.
-    kept = values > max(values[-1], 0) * max(matrix.shape) * np.finfo(np.float64).eps
-    values, vectors = np.sqrt(values[kept][::-1]), vectors[:, kept][:, ::-1]
-    basis = (matrix.T @ vectors - np.outer(mean, vectors.sum(axis=0))) / values
-    return vectors * values, basis
-
-
 def torch_products(left, right, device):
     """Products of two dense blocks with themselves and each other, taken by torch.
 
@@ -164,25 +132,34 @@ def torch_products(left, right, device):
 def _of_block(X, y, weights, device):
     """Number of rows, means, and products about them, of some rows."""
     n = float(X.shape[0] if weights is None else weights.sum())
-    mean_x, mean_y = column_means(X, weights), column_means(y, weights)
-    left, right = (_weighted(_centred(view, mean), weights) for view, mean in ((X, mean_x), (y, mean_y)))
+    (low_x, high_x), (low_y, high_y) = _ranges(X), _ranges(y)
+    # The mean of a constant column is rounded; what that leaves of it would be taken for variance.
+    mean_x = np.where(low_x == high_x, low_x, column_means(X, weights))
+    mean_y = np.where(low_y == high_y, low_y, column_means(y, weights))
+    left = _weighted(_centred(X, mean_x, low_x, high_x), weights)
+    right = _weighted(_centred(y, mean_y, low_y, high_y), weights)
     products = _products(left, right) if device is None else torch_products(left, right, device)
-    # A sparse view keeps its zeros and so its mean, which is taken from the products instead.
-    for product, (a, mean_a), (b, mean_b) in zip(
-        products,
-        ((X, mean_x), (y, mean_y), (X, mean_x)),
-        ((X, mean_x), (y, mean_y), (y, mean_y)),
-        strict=True,
-    ):
-        if sparse.issparse(a) and sparse.issparse(b):
-            product -= n * np.outer(mean_a, mean_b)
+    of_x, of_y = (X, mean_x, low_x == high_x), (y, mean_y, low_y == high_y)
+    for product, a, b in zip(products, (of_x, of_y, of_x), (of_x, of_y, of_y), strict=True):
+        _take_means(product, *a, *b, n)
     return n, (mean_x, mean_y), products
+
+
+def _take_means(product, a, mean_a, constant_a, b, mean_b, constant_b, n):
+    """Take from products, in place, the means that sparse views still hold: they keep their zeros."""
+    if sparse.issparse(a) and sparse.issparse(b):
+        product -= n * np.outer(mean_a, mean_b)
+    if sparse.issparse(a):
+        product[constant_a] = 0
+    if sparse.issparse(b):
+        product[:, constant_b] = 0
 
 
 def _joined(counts, means, sums):
     """Statistics of all blocks, from the sums of their products: what their means differ by is added."""
     n = counts.sum()
-    mean_x, mean_y = (counts @ of_view / n for of_view in means)
+    # From the first on, so that means that are all the same stay the same to the last digit.
+    mean_x, mean_y = (of_view[0] + counts @ (of_view - of_view[0]) / n for of_view in means)
     roots = np.sqrt(counts)[:, None]
     apart_x, apart_y = roots * (means[0] - mean_x), roots * (means[1] - mean_y)
     for total, a, b in zip(sums, (apart_x, apart_y, apart_x), (apart_x, apart_y, apart_y), strict=True):
@@ -196,20 +173,27 @@ def _products(left, right):
 
 def _blocks(X, y, block_bytes):
     n = X.shape[0]
-    widest = max((view.shape[1] * view.dtype.itemsize for view in (X, y) if not sparse.issparse(view)), default=1)
+    widest = max(
+        (max(1, view.shape[1] * view.dtype.itemsize) for view in (X, y) if not sparse.issparse(view)), default=1
+    )
     size = min(n, max(256, block_bytes // widest))
     return (slice(start, start + size) for start in range(0, n, size))
 
 
-def _centred(block, mean):
+def _ranges(block):
+    """Smallest and largest number of each column, in float64."""
+    ranges = block.min(axis=0), block.max(axis=0)
+    return [_dense(part).ravel().astype(np.float64) for part in ranges]
+
+
+def _centred(block, mean, low, high):
     if sparse.issparse(block):
         return block.astype(np.float64)
-    centred = block - mean.astype(block.dtype)
-    largest = max(centred.max(initial=0), -centred.min(initial=0))
+    largest = np.maximum(high - mean, mean - low)
     # Products of such numbers would leave the range of float32.
-    if block.dtype == np.float32 and largest > 0 and not 1e-15 < largest < 1e15:
+    if block.dtype == np.float32 and ((largest > 0) & ((largest < 1e-15) | (largest > 1e15))).any():
         return block.astype(np.float64) - mean
-    return centred
+    return block - mean.astype(block.dtype)
 
 
 def _weighted(block, weights):

@@ -25,6 +25,7 @@ class PLS(LinearFusion):
         of those before leave of its own view, as Wold's PLS mode A does: scores are then uncorrelated within a view.
     device : str, default="cpu"
         Where the products of dense views are taken: "cpu", "cuda" or "cuda:N" through torch, or "auto".
+        Products with a sparse view are taken on the processor.
 
     Attributes
     ----------
@@ -39,7 +40,8 @@ class PLS(LinearFusion):
     n_components_ : int
         Number of components kept.
     moments_ : object or None
-        Statistics that :meth:`partial_fit` and :meth:`merge` add to; None after ``fit`` on fewer rows than columns.
+        Statistics that :meth:`partial_fit` and :meth:`merge` add to; None after ``fit`` on fewer rows than columns, or
+        on a wide sparse view.
     n_features_in_, n_targets_in_ : int
         Number of columns of each view.
 

@@ -7,7 +7,7 @@ from scipy import sparse
 _MOST = 1e9
 
 
-def ledoit_wolf_ridge(view, mean, cross_products, n_features):
+def ledoit_wolf_ridge(view, mean, cross_products, n_features, sample_weight=None):
     """Ridge of Ledoit and Wolf.
 
     Parameters
@@ -19,6 +19,8 @@ def ledoit_wolf_ridge(view, mean, cross_products, n_features):
         Of the centred rows.
     n_features : int
         Columns of the view outside of that basis.
+    sample_weight : ndarray of shape (n,), default=None
+        How often each row counts.
 
     Returns
     -------
@@ -30,14 +32,15 @@ def ledoit_wolf_ridge(view, mean, cross_products, n_features):
     Ledoit, O. and Wolf, M. (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
     Multivariate Analysis 88(2), section 3.2.
     """
-    n = view.shape[0]
+    weights = np.ones(view.shape[0]) if sample_weight is None else sample_weight
+    n = weights.sum()
     squares = (
         view.multiply(view).sum(axis=1) if sparse.issparse(view) else np.einsum("ij,ij->i", view, view, dtype=float)
     )
     lengths = np.asarray(squares, dtype=np.float64).ravel() - 2 * (view @ mean) + mean @ mean
     covariance_norm = np.einsum("ij,ij->", cross_products, cross_products) / n**2
     mean_variance = np.trace(cross_products) / n / n_features
-    noise = ((lengths**2).sum() / n - covariance_norm) / n
+    noise = (weights @ lengths**2 / n - covariance_norm) / n
     spread = covariance_norm - n_features * mean_variance**2
     return _ridge_of(min(noise, spread) / spread if spread > 0 else 0.0)
 

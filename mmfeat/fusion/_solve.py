@@ -28,12 +28,13 @@ class Whitener:
         ridged = covariance.copy()
         ridged.flat[:: len(ridged) + 1] += reg * np.trace(covariance) / n_features
         # With all variances one, a column is judged by what the others leave of it and not by its unit of measure.
-        deviations = np.sqrt(np.diagonal(ridged))
+        # Rounding can leave a variance of nothing below 0.
+        deviations = np.sqrt(np.maximum(np.diagonal(ridged), 0))
         self._scale = np.where(deviations > 0, deviations, 1)[:, None]
         ridged /= self._scale
         ridged /= self._scale.T
         self._factor = _cholesky(ridged)
-        self._root = _pseudo_root(ridged) if self._factor is None else None
+        self._root = pseudo_root(ridged) if self._factor is None else None
 
     def forward(self, matrix):
         """Inverse factor times `matrix`."""
@@ -85,6 +86,25 @@ def leading_svd(matrix, k):
     return left[:, :k], values[:k], right[:k].T
 
 
+def pseudo_root(matrix):
+    """Root of the pseudo-inverse of a positive semidefinite matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+
+    Returns
+    -------
+    root : ndarray of shape (n, rank)
+        ``root @ root.T`` is the pseudo-inverse; only directions above rounding are kept, the strongest first.
+    """
+    if not len(matrix):
+        return matrix
+    values, vectors = linalg.eigh(matrix, check_finite=False)
+    kept = values > max(values[-1], 0) * len(values) * _EPS
+    return vectors[:, kept][:, ::-1] / np.sqrt(values[kept][::-1])
+
+
 def _cholesky(matrix):
     """Upper factor, or None where the matrix has no full rank to the digits that there are."""
     if not len(matrix):
@@ -95,11 +115,3 @@ def _cholesky(matrix):
         return None
     pivots = np.diagonal(factor)
     return factor if pivots.min() ** 2 > len(matrix) * _EPS * pivots.max() ** 2 else None
-
-
-def _pseudo_root(matrix):
-    if not len(matrix):
-        return matrix
-    values, vectors = linalg.eigh(matrix, check_finite=False)
-    kept = values > max(values[-1], 0) * len(values) * _EPS
-    return vectors[:, kept][:, ::-1] / np.sqrt(values[kept][::-1])

@@ -4,7 +4,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, gen_batches
 
-from mmfeat.fusion._moments import column_means, row_basis
+from mmfeat.fusion._bases import row_basis
+from mmfeat.fusion._moments import column_means
+from mmfeat.utils._groups import group_codes
 
 # Rows multiplied at a time: what a product of dense views needs beyond its input and its result.
 _BLOCK_ROWS = 4096
@@ -31,7 +33,7 @@ class CentredView:
     mean : ndarray of shape (n_features,)
     matrix : ndarray or csr_array of shape (n_samples, width)
         What is multiplied, before it is shifted.
-    basis : ndarray of shape (n_features, width) or None
+    basis : ndarray of shape (n_features, width), SparseRowBasis or None
         Where `matrix` holds coordinates.
     """
 
@@ -146,13 +148,13 @@ def label_matrix(labels, n_rows):
     Raises
     ------
     ValueError
-        If there is not one row a pair, or a label is missing or negative.
+        If there is not one row a pair, or a label is missing or negative, or several columns hold names.
     """
     checked = check_array(labels, accept_sparse="csr", dtype=None, ensure_2d=False, input_name="labels")
     if not sparse.issparse(checked) and (checked.ndim == 1 or checked.shape[1] == 1):
         indicators = _one_hot(checked.ravel())
     else:
-        indicators = sparse.csr_array(checked, dtype=np.float64)
+        indicators = _indicators(checked)
     if indicators.shape[0] != n_rows:
         raise ValueError(f"`labels` must have one row a pair, {n_rows}. Got {indicators.shape[0]} instead.")
     if indicators.min() < 0:
@@ -195,17 +197,30 @@ def check_ridges(reg, n_views):
     """
     if not isinstance(reg, tuple):
         return [reg] * n_views
-    if len(reg) != n_views or not all(isinstance(share, (int, float, np.number)) and share >= 0 for share in reg):
+    if len(reg) != n_views or not all(
+        isinstance(share, (int, float, np.number)) and 0 <= share < np.inf for share in reg
+    ):
         raise ValueError(
-            f"`reg` must be a number of at least 0, or a tuple of {n_views} of them, one a view. Got {reg!r} instead."
+            f"`reg` must be a finite number of at least 0, or a tuple of {n_views} of them, one a view. Got {reg!r} instead."
         )
     return list(reg)
 
 
+def _indicators(columns):
+    try:
+        return sparse.csr_array(columns, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(
+            "`labels` of several columns must be numbers, an indicator of each label. Encode names with scikit-learn's "
+            "MultiLabelBinarizer."
+        ) from error
+
+
 def _one_hot(classes):
-    found, codes = np.unique(classes, return_inverse=True)
+    codes = group_codes(classes, "labels")
+    n_found = codes.max() + 1
     rows = np.arange(len(codes))
-    return sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), len(found)))
+    return sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), n_found))
 
 
 def _dense_shifted(view, rows):

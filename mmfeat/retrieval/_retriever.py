@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.metrics import retrieval_scorer
-from mmfeat.utils._compat import HasMethods, StrOptions, _fit_context, _safe_indexing
+from mmfeat.utils._compat import HasMethods, StrOptions, _fit_context, _num_samples, _safe_indexing
 from mmfeat.utils._pairs import split_pairs
 from mmfeat.utils._validation import check_images, check_texts
 
@@ -88,7 +88,7 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
             One row per image; its text is a str or a list of str.
         y : array-like of shape (n_images,) or (n_images, n_tags), default=None
             Classes or tags of the images, handed as `labels` to a fusion whose ``fit`` names that parameter; ignored
-            otherwise.
+            otherwise. With them ``CCA(reg="auto")`` chooses by what shares a label, and no more by recall of the pair.
 
         Returns
         -------
@@ -191,7 +191,7 @@ def _as_array(embeddings):
 
 
 def _labels_of_texts(y, parts):
-    y = np.asarray(y)
-    if len(y) != len(parts.images):
-        raise ValueError(f"y must have one row an image. Got {len(y)} rows for {len(parts.images)} images.")
-    return y[parts.groups]
+    # Classes, lists of tags of any length, or indicators, dense or sparse.
+    if _num_samples(y) != len(parts.images):
+        raise ValueError(f"y must have one row an image. Got {_num_samples(y)} rows for {len(parts.images)} images.")
+    return _safe_indexing(y, parts.groups)

@@ -1,5 +1,7 @@
 """Wide sparse views by products alone, against the route that squares them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -7,6 +9,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from mmfeat.fusion import CCA, PLS, _implicit
+from mmfeat.fusion._bases import row_basis
 from mmfeat.fusion._implicit import SparseCovariance, ridged_inverse
 
 
@@ -126,3 +129,58 @@ def test_more_rows_cannot_be_added_to_it(views, both_routes):
     _, implicit = both_routes(CCA(3), *views)
     with pytest.raises(ValueError, match="kept no statistics"):
         implicit.partial_fit(*views)
+
+
+@pytest.mark.parametrize("rank", [1, 5, 100])
+def test_a_wide_view_of_low_rank_has_the_answer_of_squares(both_routes, rank):
+    rng = np.random.default_rng(0)
+    templates = sparse.random_array((rank, 1200), density=0.05, format="csr", rng=rng)
+    Y = sparse.csr_array((rng.random((800, rank)) < 0.5).astype(float)) @ templates
+    X = rng.normal(size=(800, 10)) + Y @ rng.normal(size=(1200, 10))
+    squared, implicit = both_routes(CCA(3, reg=(0.1, 1e-3)), X, Y)
+    n_real = min(rank, 3)
+    assert_allclose(
+        implicit.canonical_correlations_[:n_real], squared.canonical_correlations_[:n_real], rtol=1e-7, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("row", [np.zeros(400), np.linspace(0, 0.3, 400)])
+def test_a_constant_wide_view_has_no_correlation(both_routes, row):
+    X = np.random.default_rng(0).normal(size=(1000, 5))
+    _, implicit = both_routes(CCA(3), X, sparse.csr_array(np.tile(row, (1000, 1))))
+    assert not implicit.canonical_correlations_.any()
+    assert np.isfinite(implicit.transform(X)).all()
+
+
+def test_a_wide_view_is_not_squared_by_chunks_either(views, monkeypatch):
+    monkeypatch.setattr(_implicit, "_WIDEST_SQUARE", 300)
+    with pytest.raises(ValueError, match="y is sparse and has 400 columns"):
+        CCA(3).partial_fit(*views)
+
+
+def test_an_unknown_device_is_refused_also_where_none_is_used(views, monkeypatch):
+    monkeypatch.setattr(_implicit, "_WIDEST_SQUARE", 300)
+    with pytest.raises(ValueError, match="`device`"):
+        CCA(3, device="gpu").fit(*views)
+
+
+def test_the_basis_of_sparse_rows_is_orthonormal_and_gives_them_back():
+    matrix = sparse.random_array((30, 200), density=0.2, format="csr", rng=np.random.default_rng(0))
+    mean = np.asarray(matrix.mean(axis=0)).ravel()
+    scores, basis = row_basis(matrix, mean)
+    columns = basis @ np.eye(scores.shape[1])
+    assert scores.shape == (30, 29)
+    assert_allclose(columns.T @ columns, np.eye(29), atol=1e-9)
+    assert_allclose(scores @ columns.T, matrix.toarray() - mean, atol=1e-9)
+
+
+def test_few_rows_of_a_very_wide_sparse_view_need_no_dense_matrix_of_its_size():
+    rng = np.random.default_rng(0)
+    Y = sparse.random_array((400, 200_000), density=1e-4, format="csr", rng=rng)
+    X = rng.normal(size=(400, 5))
+    tracemalloc.start()
+    CCA(3).fit(X, Y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The basis alone would have 640 MB.
+    assert peak < 100e6

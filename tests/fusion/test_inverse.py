@@ -104,3 +104,18 @@ def test_without_centring_few_rows_have_the_same_answer(reg):
     many = CCA(4, reg=few.reg_, center=False).partial_fit(X, Y)
     assert few.moments_ is None
     assert_allclose(few.transform(X), many.transform(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("power", [1, 10, 20])
+def test_weights_next_to_nothing_do_not_overflow(dtype, power):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 10)).astype(dtype)
+    Y = ((X[:, :1] + rng.normal(size=(300, 1))) @ rng.normal(size=(1, 5))).astype(dtype)
+    cca = CCA(4, power=power).fit(X, Y)
+    # One component is real, and the rest are noise of correlation 1e-16 or less.
+    only = CCA(1).fit(X, Y)
+    ours = cca.inverse_transform_y(cca.transform_y(Y))
+    assert ours.dtype == dtype
+    assert_allclose(ours, only.inverse_transform_y(only.transform_y(Y)), atol=1e-3)
+    assert np.isfinite(cca.inverse_transform(cca.transform(X))).all()

@@ -280,7 +280,7 @@ class TestBothLinearFusions:
             type(fusion)().fit(X[:20], Y[:20]).partial_fit(X, Y)
 
 
-@pytest.mark.parametrize("reg", [-0.1, (0.1,), (0.1, -1), "huge"])
+@pytest.mark.parametrize("reg", [-0.1, (0.1,), (0.1, -1), (np.inf, 1), "huge"])
 def test_a_bad_ridge_is_refused(reg):
     X, Y = make_views()
     with pytest.raises(ValueError, match="reg"):
@@ -352,3 +352,58 @@ def test_a_refit_gives_the_same_signs():
     X, Y = make_views()
     order = np.random.default_rng(5).permutation(len(X))
     assert_allclose(CCA(5).fit(X, Y).x_rotations_, CCA(5).fit(X[order], Y[order]).x_rotations_, atol=1e-8)
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_constant_column_has_no_say_without_ridge(monkeypatch, as_sparse, streamed):
+    monkeypatch.setattr(_moments, "_BLOCK_BYTES", 1)
+    X, Y = make_views(700, 6, 5, 4)
+    # No power of two, so that the mean of each block is rounded.
+    views = np.c_[X, np.full(700, 0.3)], np.c_[Y, np.full(700, -1e3 / 3)]
+    if as_sparse:
+        views = tuple(sparse.csr_array(view) for view in views)
+    cca = CCA(5, reg=0)
+    if streamed:
+        cca.partial_fit(*(view[:300] for view in views)).partial_fit(*(view[300:] for view in views))
+    else:
+        cca.fit(*views)
+    assert not cca.x_rotations_[-1].any() and not cca.y_rotations_[-1].any()
+    assert_allclose(cca.canonical_correlations_, CCA(5, reg=0).fit(X, Y).canonical_correlations_, atol=1e-10)
+
+
+def test_a_small_float32_column_beside_large_ones_keeps_its_digits():
+    X, Y = make_views(300, 5, 5)
+    X = (X * [1e-22, 1, 1, 1, 1]).astype("f4")
+    expected = CCA(4, reg=0).fit(X.astype("f8"), Y).canonical_correlations_
+    assert_allclose(CCA(4, reg=0).fit(X, Y).canonical_correlations_, expected, atol=1e-6)
+
+
+def test_chunks_of_any_size_and_weight_are_one_fit():
+    X, Y = make_views()
+    weights = np.full(300, 0.1)
+    expected = CCA(8).fit(X, Y, sample_weight=weights)
+    chunked = CCA(8).partial_fit(X[:15], Y[:15], sample_weight=weights[:15])
+    # 1.5 rows have one component; the rest are zero until there are more.
+    assert chunked.transform(X).shape == (300, 8) and not chunked.x_rotations_[:, 1:].any()
+    for rows in (slice(15, 16), slice(16, 20), slice(20, 300)):
+        chunked.partial_fit(X[rows], Y[rows], sample_weight=weights[rows])
+    assert_allclose(chunked.transform(X), expected.transform(X), atol=1e-8)
+    with pytest.raises(ValueError, match="Start with more rows"):
+        CCA(1).partial_fit(X[:1], Y[:1])
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_two_constant_views_of_few_rows(as_sparse):
+    X = sparse.csr_array(np.ones((10, 40))) if as_sparse else np.ones((10, 40))
+    assert not CCA(2).fit(X, np.ones((10, 30))).canonical_correlations_.any()
+
+
+def test_an_older_model_without_the_newer_parameters_still_embeds():
+    X, Y = make_views()
+    cca = CCA(4).fit(X, Y)
+    embedded = cca.transform(X)
+    for name in ("center", "device"):
+        del cca.__dict__[name]
+    assert_allclose(cca.transform(X), embedded)
+    assert_allclose(cca.partial_fit(X, Y).moments_.n, 600)

@@ -127,3 +127,66 @@ def test_folds_hold_images_whole_and_sum_to_the_total():
         own = {int(groups[np.flatnonzero((row == X).all(axis=1))[0]]) for row in fold.X}
         outside = ~np.isin(groups, sorted(own))
         assert_allclose(fold.moments.xx, Moments.of(X[outside], Y[outside]).xx, atol=1e-8)
+
+
+@pytest.mark.parametrize("reg", ["ledoit-wolf", "oas"])
+@pytest.mark.parametrize("rows", [300, 60])
+def test_formulas_count_a_row_of_weight_two_twice(reg, rows):
+    X, Y = make_views(rows)
+    weights = np.random.default_rng(0).integers(0, 4, rows)
+    repeated = np.repeat(np.arange(rows), weights)
+    expected = CCA(4, reg=reg).fit(X[repeated], Y[repeated]).reg_
+    assert_allclose(CCA(4, reg=reg).fit(X, Y, sample_weight=weights).reg_, expected)
+
+
+def test_auto_does_not_look_at_rows_that_do_not_count():
+    X, Y = make_views(300)
+    weights, labels = np.repeat([1, 0], 150), np.arange(300) % 7
+    Y[150:] = np.random.default_rng(0).normal(size=Y[150:].shape) * 100
+    for given in (None, labels):
+        ours = CCA(20, reg="auto").fit(X, Y, sample_weight=weights, labels=given)
+        expected = CCA(20, reg="auto").fit(X[:150], Y[:150], labels=None if given is None else given[:150])
+        assert (ours.reg_, ours.power_) == (expected.reg_, expected.power_)
+        assert_allclose(ours.transform(X), expected.transform(X), atol=1e-8)
+
+
+def test_too_little_to_choose_by_is_told():
+    X, Y = make_views(300)
+    with pytest.raises(ValueError, match="of 1 too little"):
+        CCA(2, reg="auto").fit(X, Y, groups=np.zeros(300, dtype=int))
+    with pytest.raises(ValueError, match="of 2 too little"):
+        CCA(2, reg="auto").fit(X, Y, sample_weight=np.r_[1, 1, np.zeros(298)])
+    with pytest.raises(ValueError, match="`labels` are all 0"):
+        CCA(2, reg="auto").fit(X, Y, labels=np.zeros((300, 4)))
+    with pytest.raises(ValueError, match=r"labels\[0\] is missing"):
+        CCA(2, reg="auto").fit(X, Y, labels=[None, "car"] * 150)
+    with pytest.raises(ValueError, match="MultiLabelBinarizer"):
+        CCA(2, reg="auto").fit(X, Y, labels=[["car", "red"]] * 300)
+    assert _average_precision(np.ones((2, 3)), np.zeros((2, 3), dtype=bool)) == 0
+
+
+def test_rare_labels_leave_folds_without_any():
+    X, Y = make_views(300)
+    found = CCA(4, reg="auto").fit(X, Y, labels=np.eye(300, 1) @ np.ones((1, 2)))
+    assert np.isfinite(found.transform(X)).all()
+
+
+def test_what_was_found_is_forgotten_with_its_reg():
+    X, Y = make_views(300)
+    found = CCA(20, reg="auto").fit(X, Y)
+    embedded = found.transform(X)
+    assert_allclose(found.set_params(reg=0.5).transform(X), embedded)
+    assert_allclose(found.fit(X, Y).transform(X), CCA(20).fit(X, Y).transform(X))
+    assert not hasattr(found, "power_")
+    # The ridge of another setting is not taken for one that "auto" had found.
+    with pytest.raises(ValueError, match="looks at all rows at once"):
+        found.set_params(reg="auto").partial_fit(X, Y)
+
+
+@pytest.mark.parametrize("reg", ["auto", "ledoit-wolf"])
+def test_a_found_ridge_stays_when_rows_are_added(reg):
+    X, Y = make_views(600)
+    found = CCA(20, reg=reg).fit(X[:300], Y[:300])
+    settings = {"reg": found.reg_, "power": getattr(found, "power_", 1.0)}
+    expected = CCA(found.n_components_, **settings).fit(X, Y).transform(X)
+    assert_allclose(found.partial_fit(X[300:], Y[300:]).transform(X), expected, atol=1e-8)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
@@ -106,6 +107,28 @@ class Recorder(BaseEstimator):
 
     def transform_y(self, y):
         return y
+
+
+@pytest.mark.parametrize("kind", ["classes", "tags", "indicators", "sparse"])
+def test_labels_of_any_kind_follow_the_captions(pairs, retriever, kind):
+    classes = np.arange(90) % 4
+    indicators = np.eye(4)[classes]
+    labels = {
+        "classes": classes,
+        "tags": [["red"] * (1 + number) for number in classes],
+        "indicators": indicators,
+        "sparse": sparse.csr_array(indicators),
+    }[kind]
+    # A fusion that names labels and does not look at them takes them all.
+    plain = retriever.set_params(fusion=CCA(4)).fit(pairs, labels)
+    assert plain.encode_text(["red"]).shape == (1, 4)
+    handed = retriever.set_params(fusion=Recorder()).fit(pairs, labels).fusion_.handed_["labels"]
+    if kind == "tags":
+        assert [len(tags) for tags in handed] == np.repeat(1 + classes, 3).tolist()
+    else:
+        assert handed.shape[0] == 270
+    with pytest.raises(ValueError, match=r"one row an image\. Got 2 rows for 90"):
+        retriever.fit(pairs, labels[:2])
 
 
 def test_each_caption_is_a_row_and_groups_and_labels_follow(pairs, retriever):
