@@ -7,7 +7,9 @@ input is one-dimensional, so estimators of pictures or sentences face the tests 
 
 import ast
 import inspect
+import os
 import pickle
+import tempfile
 from collections import namedtuple
 from pathlib import Path
 
@@ -38,13 +40,20 @@ NUMERIC = {
     "PowerNormalizer": {},
     "RidgeMapping": {},
 }
+CACHE = tempfile.TemporaryDirectory()
 # Class name: constructor arguments, and a change of them that must change the result.
 IMAGE = {
+    "CachedTransformer": ({"transformer": ColorHistogram(), "location": CACHE.name}, {"transformer__bins": 4}),
     "CNNFeatures": ({"model": "squeezenet1_1", "weights": None, "layer": "features.3"}, {"layer": "features.4"}),
     "ColorHistogram": ({}, {"bins": 4}),
+    "ColorMoments": ({}, {"space": "lab"}),
     "HOGFeatures": ({"size": (32, 32)}, {"orientations": 4}),
+    "TextureFeatures": ({"size": (32, 32)}, {"radii": (2,)}),
 }
-TEXT = {}
+TEXT = {
+    "PretrainedTextFeatures": ({"model": os.environ["MMFEAT_TINY_BERT"]}, {"pooling": "cls"}),
+    "WordVectors": ({"train_params": {"vector_size": 4, "min_count": 1, "epochs": 2}}, {"pooling": "max"}),
+}
 # Functions that make a pipeline: a name for the report, the function, its arguments, a change.
 TEXT_FUNCTIONS = {
     "tfidf_lsa-en": (tfidf_lsa, {"n_components": 3, "min_df": 1, "random_state": 0}, {"tfidf__ngram_range": (1, 1)}),
@@ -54,11 +63,19 @@ TEXT_FUNCTIONS = {
         {"tfidf__tokenizer__lowercase": False},
     ),
 }
+# Class name: constructor arguments, and a change of them that must change the result.
+BAGS = {
+    "BagOfWords": ({"n_words": 5, "random_state": 0}, {"n_words": 4}),
+    "FisherVector": ({"n_components": 3, "random_state": 0}, {"mixture": "hybrid"}),
+    "VLAD": ({"n_words": 3, "random_state": 0}, {"n_pca": 2}),
+}
 # Neither of matrices nor of sequences: only the checks that need no data. Class name: constructor arguments.
 OTHER = {
     "CCAZoo": {"estimator": "linear.CCA"},
     "JiebaTokenizer": {},
+    "LocalDescriptors": {},
     "SemanticMatching": {},
+    "TextNormalizer": {},
     "Retriever": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2), "fusion": CCA(1)},
 }
 
@@ -108,7 +125,7 @@ def numeric_estimators():
 
 def every_estimator():
     found = all_estimators()
-    arguments = {**NUMERIC, **{name: row[0] for name, row in {**IMAGE, **TEXT}.items()}, **OTHER}
+    arguments = {**NUMERIC, **{name: row[0] for name, row in {**IMAGE, **TEXT, **BAGS}.items()}, **OTHER}
     return [found[name](**arguments[name]) for name in found if name in arguments]
 
 
@@ -132,10 +149,16 @@ SENTENCES = [
 ]
 
 
+def bags():
+    """Bags of descriptors of four sizes, one of them empty."""
+    rng = np.random.default_rng(0)
+    return [(rng.normal(size=(n, 4)) + rng.normal(size=4)).astype(np.float32) for n in (30, 1, 0, 20)]
+
+
 def sequence_cases():
     found = all_estimators()
     cases = {}
-    for table, items, what in ((IMAGE, pictures(), "image"), (TEXT, SENTENCES, "text")):
+    for table, items, what in ((IMAGE, pictures(), "image"), (TEXT, SENTENCES, "text"), (BAGS, bags(), "bag")):
         for name, (arguments, change) in table.items():
             if name in found:
                 cases[name] = Case(lambda make=found[name], kw=arguments: make(**kw), items, what, change)
@@ -144,14 +167,22 @@ def sequence_cases():
     return [pytest.param(case, id=name) for name, case in cases.items()]
 
 
+@pytest.fixture
+def case(request):
+    """The case of a test, after the model that it reads was made."""
+    if request.param.make().get_params().get("model") == os.environ["MMFEAT_TINY_BERT"]:
+        request.getfixturevalue("tiny_bert")
+    return request.param
+
+
 def over_sequences(function):
-    """Run a test over each estimator of pictures or sentences; that a network is random is no news here."""
-    function = pytest.mark.parametrize("case", sequence_cases())(function)
+    """Run a test over each estimator of pictures, sentences or bags; that a network is random is no news here."""
+    function = pytest.mark.parametrize("case", sequence_cases(), indirect=True)(function)
     return pytest.mark.filterwarnings("ignore:.*random:UserWarning")(function)
 
 
 def listed_twice_or_never(estimators):
-    tables = [*NUMERIC, *IMAGE, *TEXT, *OTHER]
+    tables = [*NUMERIC, *IMAGE, *TEXT, *BAGS, *OTHER]
     return sorted(name for name in {*estimators, *tables} if tables.count(name) != 1 or name not in estimators)
 
 
@@ -329,6 +360,35 @@ def test_bad_input_is_refused_and_the_item_named(case, method, bad):
         getattr(estimator, method)(values)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform"])
+@pytest.mark.parametrize("name", BAGS)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda bag: np.where(bag == bag[2, 1], np.nan, bag), "Bag 3 holds nan in row 2, column 1"),
+        (lambda bag: np.where(bag == bag[0, 3], -np.inf, bag), "Bag 3 holds -inf in row 0, column 3"),
+        (lambda bag: bag[:, :3], "Bag 3 has 3 columns. Expected 4"),
+        (lambda bag: bag[0], r"Bag 3 has shape \(4,\)"),
+        (lambda bag: bag.astype(str), "Bag 3 holds <U"),
+        (lambda bag: bag.tolist(), "Bag 3 is .*list.*convert"),
+    ],
+)
+def test_bad_bag_is_refused_and_named(name, method, change, message):
+    estimator, items = all_estimators()[name](**BAGS[name][0]).fit(bags()), bags()
+    items[3] = change(items[3])
+    with pytest.raises(ValueError, match=message):
+        getattr(estimator, method)(items)
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_a_matrix_is_no_column_of_bags_but_a_stack_is(name):
+    estimator, stack = all_estimators()[name](**BAGS[name][0]), np.stack([bags()[3]] * 2)
+    with pytest.raises(ValueError, match="1-D sequence of bags"):
+        estimator.fit(stack[0])
+    expected = estimator.fit(list(stack)).transform(list(stack))
+    np.testing.assert_array_equal(estimator.fit(stack).transform(stack), expected)
+
+
 @over_sequences
 def test_fit_leaves_parameters_and_items_alone(case):
     estimator = case.make()
@@ -359,12 +419,12 @@ def test_transform_before_fit_is_refused_unless_the_tags_say_otherwise(case):
         )
 
 
-@pytest.mark.parametrize("name", [*IMAGE, *TEXT])
+@pytest.mark.parametrize("name", [*IMAGE, *TEXT, *BAGS])
 def test_sequence_tags(name):
     found = all_estimators()
     if name not in found:
         pytest.fail(f"{name} is in a table but not in the package")
-    tags = get_tags(found[name](**{**IMAGE, **TEXT}[name][0]))
+    tags = get_tags(found[name](**{**IMAGE, **TEXT, **BAGS}[name][0]))
     assert tags.input_tags.one_d_array
     assert not tags.input_tags.two_d_array
     assert not tags.target_tags.required

@@ -1,7 +1,5 @@
 """Options of the command; what each subcommand does stands in a file of its own."""
 
-import codecs
-import json
 import sys
 from enum import Enum
 from pathlib import Path
@@ -10,6 +8,9 @@ from typing import Annotated
 import typer
 
 import mmfeat
+from mmfeat.cli._feature_commands import cache, extract
+from mmfeat.cli._options import Encoding, Force, ImageColumn, Json, Quiet
+from mmfeat.cli._report import show
 
 
 class Language(str, Enum):
@@ -49,16 +50,11 @@ app = typer.Typer(
     help="Find pictures by sentences and sentences by pictures.",
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors; no progress bars.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Weights = Annotated[
     Path | None, typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True, dir_okay=False)
 ]
 Network = Annotated[str, typer.Option(help="torchvision network that the weights belong to.")]
-ImageColumn = Annotated[str, typer.Option(help="Column that names the picture.")]
-Encoding = Annotated[str | None, typer.Option(help="Encoding of the tables; UTF-8 and GB18030 are told apart.")]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the sentence.")]
 
 
@@ -82,7 +78,7 @@ def demo(
     """Compare CCA, PLS and a learned projection on rendered scenes; nothing is downloaded."""
     from mmfeat.cli._demo import run_demo
 
-    _report(run_demo(out, language.value, n_samples, seed, force=force, quiet=quiet or as_json), as_json, quiet)
+    show(run_demo(out, language.value, n_samples, seed, force=force, quiet=quiet or as_json), as_json, quiet)
 
 
 @app.command()
@@ -114,7 +110,7 @@ def bench(
         force=force,
         quiet=quiet or as_json,
     )
-    _report(result, as_json, quiet)
+    show(result, as_json, quiet)
 
 
 @app.command()
@@ -156,7 +152,7 @@ def fit(
         force=force,
         quiet=quiet or as_json,
     )
-    _report(result, as_json, quiet)
+    show(result, as_json, quiet)
 
 
 @app.command()
@@ -199,7 +195,11 @@ def search(
         force=force,
         quiet=quiet or as_json,
     )
-    _report(result, as_json, quiet)
+    show(result, as_json, quiet)
+
+
+app.command()(extract)
+app.add_typer(cache, name="cache")
 
 
 def run(arguments=None):
@@ -212,18 +212,6 @@ def run(arguments=None):
     except (ValueError, ImportError, FloatingPointError, OSError) as error:
         print(f"mmfeat: {error}", file=sys.stderr)
         return 1
-
-
-def _report(result, as_json, quiet):
-    if as_json:
-        print(json.dumps(result.record, ensure_ascii=not _takes_any_letter(sys.stdout), indent=1))
-    elif not quiet:
-        print(result.text)
-
-
-def _takes_any_letter(stream):
-    # Elsewhere letters would be replaced by question marks; escapes of JSON lose nothing.
-    return codecs.lookup(getattr(stream, "encoding", None) or "ascii").name.startswith("utf-")
 
 
 def _speak_utf8():

@@ -11,7 +11,7 @@ from mmfeat.utils._compat import Interval, StrOptions, _fit_context
 from mmfeat.utils._validation import check_images
 
 # OpenCV's 8-bit hue counts steps of two degrees, 0 to 179; every other channel has 256 levels.
-_LEVELS = {"rgb": (256, 256, 256), "hsv": (180, 256, 256), "lab": (256, 256, 256)}
+LEVELS = {"rgb": (256, 256, 256), "hsv": (180, 256, 256), "lab": (256, 256, 256)}
 
 
 class ColorHistogram(SequenceTransformer):
@@ -38,6 +38,7 @@ class ColorHistogram(SequenceTransformer):
 
     See Also
     --------
+    ColorMoments : Three numbers a channel instead of a histogram.
     HOGFeatures : Shape instead of colour.
 
     Notes
@@ -59,7 +60,7 @@ class ColorHistogram(SequenceTransformer):
     """
 
     _parameter_constraints = {
-        "space": [StrOptions(set(_LEVELS))],
+        "space": [StrOptions(set(LEVELS))],
         "bins": [Interval(Integral, 1, 256, closed="both")],
         "grid": [Interval(Integral, 1, None, closed="left")],
         "joint": ["boolean"],
@@ -149,18 +150,10 @@ class ColorHistogram(SequenceTransformer):
         return self.grid**2 * (self.bins**3 if self.joint else 3 * self.bins)
 
     def _shares(self, pixels, row):
-        height, width = pixels.shape[:2]
-        if min(height, width) < self.grid:
-            raise ValueError(
-                f"Image {row} is {width}x{height} pixels, smaller than the grid of {self.grid} cells a side. "
-                f"Reduce `grid` or drop the image."
-            )
-        bands = np.array_split(_convert(pixels, self.space), self.grid, axis=0)
-        cells = [cell for band in bands for cell in np.array_split(band, self.grid, axis=1)]
-        return np.concatenate([self._count(cell) for cell in cells])
+        return np.concatenate([self._count(cell) for cell in cells_of(convert(pixels, self.space), self.grid, row)])
 
     def _count(self, cell):
-        levels = _LEVELS[self.space]
+        levels = LEVELS[self.space]
         bins = [
             (np.arange(level, dtype=np.int32) * self.bins // level)[cell[..., channel].ravel()]
             for channel, level in enumerate(levels)
@@ -171,9 +164,52 @@ class ColorHistogram(SequenceTransformer):
         return np.concatenate([np.bincount(numbers, minlength=self.bins) for numbers in bins]) / cell.size
 
 
-def _convert(pixels, space):
+def convert(pixels, space):
+    """Convert RGB pixels to a colour space.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3), dtype uint8
+    space : {"hsv", "rgb", "lab"}
+
+    Returns
+    -------
+    colours : ndarray of shape (height, width, 3), dtype uint8
+        With as many levels a channel as `LEVELS` says.
+    """
     if space == "rgb":
         return pixels
     import cv2
 
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV if space == "hsv" else cv2.COLOR_RGB2LAB)
+
+
+def cells_of(colours, grid, row):
+    """Cut an image into a grid of cells.
+
+    Parameters
+    ----------
+    colours : ndarray of shape (height, width, 3)
+    grid : int
+        Cells along each side.
+    row : int
+        Position of the image in the caller's sequence, for the error message.
+
+    Returns
+    -------
+    cells : list of ndarray
+        Row by row.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than the grid.
+    """
+    height, width = colours.shape[:2]
+    if min(height, width) < grid:
+        raise ValueError(
+            f"Image {row} is {width}x{height} pixels, smaller than the grid of {grid} cells a side. "
+            f"Reduce `grid` or drop the image."
+        )
+    bands = np.array_split(colours, grid, axis=0)
+    return [cell for band in bands for cell in np.array_split(band, grid, axis=1)]

@@ -44,7 +44,9 @@ def fold_batch_norm(extractor):
 def _foldable(convolution, norm):
     from torch import nn
 
-    return type(convolution) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d)
+    # Exact types: a subclass may do more, such as the batch norms of timm, which rectify too.
+    pair = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
+    return pair and not any(part._forward_hooks or part._forward_pre_hooks for part in (convolution, norm))
 
 
 def _replace(network, target, convolution, norm):

@@ -1,5 +1,6 @@
 """Histograms of oriented gradients."""
 
+from functools import lru_cache
 from numbers import Integral
 
 import numpy as np
@@ -182,13 +183,15 @@ class HOGFeatures(SequenceTransformer):
         return (*blocks, down, across, self.orientations)
 
     def _describe(self, pixels, row):
-        intensities = _resize(pixels, self.size).astype(np.float64)
+        pixels = _resize(pixels, self.size)
         if self.transform_sqrt:
-            intensities = np.sqrt(intensities)
-        down, right = _gradients(intensities)
-        cells = _cell_histograms(down, right, self.orientations, self.pixels_per_cell)
+            down, right = _gradients(np.sqrt(pixels.astype(np.float64)))
+            magnitudes, numbers = _polar(down, right, self.orientations)
+        else:
+            magnitudes, numbers = _polar_by_table(pixels, self.orientations)
+        cells = _cell_histograms(magnitudes, numbers, self.orientations, self.pixels_per_cell)
         windows = np.lib.stride_tricks.sliding_window_view(cells, tuple(self.cells_per_block), axis=(0, 1))
-        blocks = windows.transpose(0, 1, 3, 4, 2)  # the window's axes come last, after the orientations
+        blocks = windows.transpose(0, 1, 3, 4, 2).copy()  # the window's axes come last, after the orientations
         return _normalise(blocks.reshape(*blocks.shape[:2], -1), self.block_norm).ravel()
 
 
@@ -218,27 +221,70 @@ def _gradients(intensities):
     return np.take_along_axis(down, steepest, 2)[..., 0], np.take_along_axis(right, steepest, 2)[..., 0]
 
 
-def _cell_histograms(down, right, orientations, pixels_per_cell):
-    """Mean gradient magnitude by orientation in each cell; pixels beyond the last whole cell are left out."""
-    rows, columns = pixels_per_cell
-    n_down, n_across = down.shape[0] // rows, down.shape[1] // columns
-    down, right = (values[: n_down * rows, : n_across * columns] for values in (down, right))
+def _polar(down, right, orientations):
+    """Magnitude of each gradient, and the number of its bin of orientation."""
     # Bounds in float32, as in scikit-image: 45 degrees must fall on the same side of a bound there and here.
     bounds = (np.float32(180 / orientations) * np.arange(1, orientations, dtype=np.float32)).astype(np.float64)
     numbers = np.searchsorted(bounds, np.rad2deg(np.arctan2(down, right)) % 180, side="right")
+    return np.hypot(down, right), numbers
+
+
+@lru_cache(maxsize=8)
+def _polar_table(orientations):
+    """What `_polar` gives for all gradients of whole numbers, in the order of `down`, then `right`, from -255 to 255."""
+    steps = np.arange(-255.0, 256.0)
+    return tuple(table.ravel() for table in _polar(steps[:, None], steps, orientations))
+
+
+def _polar_by_table(pixels, orientations):
+    """The same as `_polar` of `_gradients`, looked up: differences of bytes are few."""
+    magnitude_of, number_of = _polar_table(orientations)
+    if pixels.ndim == 2:
+        places = _places_in_table(pixels)
+        return magnitude_of.take(places), number_of.take(places)
+    channels = [_places_in_table(pixels[..., channel]) for channel in range(pixels.shape[2])]
+    places, magnitudes = channels[0], magnitude_of.take(channels[0])
+    for others in channels[1:]:
+        more = magnitude_of.take(others)
+        steeper = more > magnitudes
+        np.copyto(places, others, where=steeper)
+        np.copyto(magnitudes, more, where=steeper)
+    return magnitudes, number_of.take(places)
+
+
+def _places_in_table(channel):
+    """Where in the table the central differences of bytes stand, those at the border being zero."""
+    values = channel.astype(np.intp)
+    places = np.full(values.shape, 255 * 511 + 255)
+    places[1:-1] += 511 * (values[2:] - values[:-2])
+    places[:, 1:-1] += values[:, 2:] - values[:, :-2]
+    return places
+
+
+def _cell_histograms(magnitudes, numbers, orientations, pixels_per_cell):
+    """Mean gradient magnitude by orientation in each cell; pixels beyond the last whole cell are left out."""
+    rows, columns = pixels_per_cell
+    n_down, n_across = magnitudes.shape[0] // rows, magnitudes.shape[1] // columns
+    magnitudes, numbers = (values[: n_down * rows, : n_across * columns] for values in (magnitudes, numbers))
     cell_rows = np.arange(n_down).repeat(rows)[:, None] * n_across
-    numbers += (cell_rows + np.arange(n_across).repeat(columns)) * orientations
+    numbers = numbers + (cell_rows + np.arange(n_across).repeat(columns)) * orientations
     n_bins = n_down * n_across * orientations
-    sums = np.bincount(numbers.ravel(), weights=np.hypot(down, right).ravel(), minlength=n_bins)
+    sums = np.bincount(numbers.ravel(), weights=magnitudes.ravel(), minlength=n_bins)
     return sums.reshape(n_down, n_across, orientations) / (rows * columns)
 
 
 def _normalise(blocks, block_norm):
+    """Normalise blocks along their last axis, in place."""
     if block_norm.startswith("L1"):
-        blocks = blocks / (blocks.sum(axis=-1, keepdims=True) + _EPSILON)
-        return np.sqrt(blocks) if block_norm == "L1-sqrt" else blocks
-    blocks = blocks / np.sqrt((blocks**2).sum(axis=-1, keepdims=True) + _EPSILON**2)
+        blocks /= blocks.sum(axis=-1, keepdims=True) + _EPSILON
+        return np.sqrt(blocks, out=blocks) if block_norm == "L1-sqrt" else blocks
+    blocks *= _inverse_length(blocks)
     if block_norm == "L2":
         return blocks
-    blocks = np.minimum(blocks, 0.2)
-    return blocks / np.sqrt((blocks**2).sum(axis=-1, keepdims=True) + _EPSILON**2)
+    np.minimum(blocks, 0.2, out=blocks)
+    blocks *= _inverse_length(blocks)
+    return blocks
+
+
+def _inverse_length(blocks):
+    return 1 / np.sqrt(np.einsum("ijk,ijk->ij", blocks, blocks) + _EPSILON**2)[..., None]

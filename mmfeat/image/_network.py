@@ -1,13 +1,17 @@
 """Networks cut at the layers asked for; the last two stay in memory for clones and refits."""
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mmfeat.image._fold import fold_batch_norm
-from mmfeat.image._weights import check_model, find_weights, load_weights, near_matches, preset, read_weights, stamp
+from mmfeat.image._architecture import check_model, construct, is_timm, model_name, preset_of
+from mmfeat.image._crops import factors
+from mmfeat.image._cut import extract_layers, head_name, probe
+from mmfeat.image._fuse import fuse_convolutions
+from mmfeat.image._weights import digest, find_weights, load_weights, published, read_weights, stamp
 
 _LOCK = threading.Lock()
 
@@ -18,7 +22,7 @@ class Network:
 
     Attributes
     ----------
-    module : torch.nn.Module
+    module : callable
         Takes (n, 3, height, width), returns a dict of layer name to tensor.
     layers : tuple of str
         Names of the outputs, in order.
@@ -26,27 +30,43 @@ class Network:
         Shape of each output for one picture: (channels, height, width), (tokens, channels) or (channels,).
     device : str
         Where the module is.
+    dtype : torch.dtype
+        What the module takes.
+    cast : bool
+        Whether single operations run in bfloat16 by torch's choice, because the network as a whole cannot.
     path : pathlib.Path or None
-        File of its weights; None if it is random.
-    preset : torchvision.transforms._presets.ImageClassification
+        File of its weights; None if there is none.
+    state_digest : str or None
+        SHA-256 of weights that came from no file; None if there is a file or they are random by `random_state`.
+    preset : mmfeat.image._architecture.Preset
         Preprocessing of the weights.
+    factors : tuple of torch.Tensor
+        The preprocessing's scale and shift, on the device.
     """
 
     module: Any
     layers: tuple
     shapes: tuple
     device: str
+    dtype: Any
+    cast: bool
     path: Any
+    state_digest: Any
     preset: Any
+    factors: tuple
+
+    def digest(self):
+        """SHA-256 of the weights, read again if their file has changed; None for a random network."""
+        return self.state_digest if self.path is None else digest(self.path)
 
 
-def network_key(model, weights, layer, device, seed, *, verbose=False):
+def network_key(model, weights, layer, device, seed, *, half=False, compiled=False, verbose=False):
     """Return what distinguishes the network of these parameters from others, for :func:`build_network`.
 
     Parameters
     ----------
-    model : str
-        Name of a torchvision classification network.
+    model : str or callable
+        Name of a network of torchvision, or of timm after ``"timm/"``, or a function that returns a network.
     weights : str, os.PathLike or None
         Name of torchvision weights, a file, or None for random weights.
     layer : str, sequence of str or None
@@ -55,6 +75,10 @@ def network_key(model, weights, layer, device, seed, *, verbose=False):
         ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     seed : int
         Of random weights.
+    half : bool, default=False
+        Arithmetic in bfloat16.
+    compiled : bool, default=False
+        Pass the network through ``torch.compile``.
     verbose : bool, default=False
         Show the progress of a download.
 
@@ -76,9 +100,10 @@ def network_key(model, weights, layer, device, seed, *, verbose=False):
     path = find_weights(model, weights, verbose=verbose)
     layers = layer if layer is None or isinstance(layer, str) else tuple(layer)
     name = weights if weights is None else str(weights)
+    run = (device, half, compiled)
     if path is None:
-        return model, name, None, layers, device, seed
-    return model, name, stamp(path), layers, device, None
+        return model, name, None, layers, run, seed
+    return model, name, stamp(path), layers, run, None
 
 
 def build_network(key):
@@ -102,90 +127,84 @@ def build_network(key):
 
 
 @lru_cache(maxsize=2)
-def _build(model, weights, file_stamp, layers, device, seed):
-    import torch
-
+def _build(model, weights, file_stamp, layers, run, seed):
     path = None if file_stamp is None else Path(file_stamp[0])
-    module = _random(model, seed) if path is None else _from_file(model, path)
-    module.requires_grad_(False).eval()
-    nodes = _find_nodes(module, model, layers)
-    extractor = _cut(module, nodes).to(device=device, memory_format=torch.channels_last)
-    preprocessing = preset(model, weights)
-    shapes = tuple(_probe(extractor, name, preprocessing.crop_size[0], device) for name in nodes.values())
-    return Network(extractor, tuple(nodes.values()), shapes, device, path, preprocessing)
+    module = _without_file(model, weights, seed) if path is None else _from_file(model, path)
+    module.requires_grad_(False).eval()  # networks of timm and of users come in training mode
+    fixed = path is None and (callable(model) or weights is not None)
+    state_digest = _digest_state(module) if fixed else None
+    preset = preset_of(module, published(model, weights, fallback=True))
+    extractor, names = extract_layers(module, model_name(model), layers)
+    extractor, shapes, dtype, cast = _prepare_to_run(extractor, names, preset.crop_size[0], *run)
+    pair = factors(preset, run[0])
+    return Network(extractor, names, shapes, run[0], dtype, cast, path, state_digest, preset, pair)
 
 
-def _random(model, seed):
+def _prepare_to_run(extractor, names, side, device, half, compiled):
+    """Put an extractor where it runs, in the type it runs in, and look at its outputs."""
+    import torch
+    from torch import fx
+
+    extractor = extractor.to(device=device, memory_format=torch.channels_last)
+    inputs = torch.zeros(1, 3, side, side, device=device).to(memory_format=torch.channels_last)
+    shapes = probe(extractor, names, inputs)
+    dtype, cast = torch.float32, False
+    if half:
+        extractor = extractor.to(torch.bfloat16)
+        try:
+            probe(extractor, names, inputs.bfloat16())
+            dtype = torch.bfloat16
+        except RuntimeError:  # numbers written into the network's code stay float32, and do not mix
+            extractor, cast = extractor.to(torch.float32), True
+    if compiled:
+        extractor = _compiled(extractor, names, inputs.to(dtype))
+    elif device == "cpu" and not cast and isinstance(extractor, fx.GraphModule):
+        extractor = fuse_convolutions(extractor, inputs.to(dtype))
+    return extractor, shapes, dtype, cast
+
+
+def _compiled(extractor, names, inputs):
     import torch
 
+    compiled = torch.compile(extractor)
+    try:
+        probe(compiled, names, inputs)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise RuntimeError(
+            f"`compile`=True, but torch.compile failed: {reason}. It needs a C++ compiler on processors and Triton on "
+            f"CUDA. Install them, or use compile=False."
+        ) from error
+    return compiled
+
+
+def _without_file(model, weights, seed):
+    import torch
+
+    if is_timm(model) and weights is not None:
+        return construct(model, pretrained=True)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed CUDA, which is not restored
-        return _construct(model, init_weights=True)
+        return construct(model)
 
 
 def _from_file(model, path):
     state = read_weights(path)
-    module = _construct(model, init_weights=False)
-    head = _head_name(module) + ".weight"
+    module = construct(model, init_weights=False)
+    head = head_name(module) + ".weight"
     stored = state.get(head, state.get("module." + head))
-    if stored is not None and stored.ndim > 0 and len(stored) != len(module.get_parameter(head)):
-        module = _construct(model, init_weights=False, num_classes=len(stored))  # tuned for other classes
-    load_weights(module, state, path, model)
+    other = stored is not None and stored.ndim > 0 and len(stored) != len(module.get_parameter(head))
+    if other and not callable(model):
+        module = construct(model, init_weights=False, num_classes=len(stored))  # tuned for other classes
+    load_weights(module, state, path, model_name(model))
     return module
 
 
-def _construct(model, *, init_weights, **arguments):
-    from torchvision import models
-
-    if model in ("googlenet", "inception_v3"):  # ported weights: expect inputs scaled their way, as torchvision does
-        arguments.update(transform_input=True, init_weights=init_weights)
-    return models.get_model(model, weights=None, **arguments)
-
-
-def _head_name(module):
-    from torch import nn
-
-    return [name for name, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))][-1]
-
-
-def _find_nodes(module, model, layers):
-    """Map the nodes of the graph that are wanted to the names they were asked for by."""
-    from torchvision.models.feature_extraction import get_graph_node_names
-
-    known = get_graph_node_names(module, suppress_diff_warning=True)[1]
-    if layers is None:
-        node = known[known.index(_head_name(module)) - 1]
-        return {node: node}
-    asked = (layers,) if isinstance(layers, str) else layers
-    nodes: dict = {}
-    for name in asked:
-        inside = [node for node in known if node == name or node.startswith(f"{name}.")]
-        if not inside:
-            modules = {node.rsplit(".", depth)[0] for node in known for depth in range(node.count(".") + 1)}
-            near = near_matches(str(name), sorted(modules)) or f". Layers near its end: {', '.join(known[-6:])}."
-            raise ValueError(f"`layer`={name!r} is no layer of {model}{near}")
-        if inside[-1] in nodes:
-            raise ValueError(f"`layer` names one output of {model} twice: {nodes[inside[-1]]!r} and {name!r}.")
-        nodes[inside[-1]] = name
-    return nodes
-
-
-def _cut(module, nodes):
-    from torchvision.models.feature_extraction import create_feature_extractor
-
-    extractor = create_feature_extractor(module, return_nodes=dict(nodes), suppress_diff_warning=True)
-    return fold_batch_norm(extractor.eval())
-
-
-def _probe(extractor, name, size, device):
+def _digest_state(module):
     import torch
 
-    with torch.inference_mode():
-        output = extractor(torch.zeros(1, 3, size, size, device=device))[name]
-    if not isinstance(output, torch.Tensor) or output.ndim not in (2, 3, 4) or output.shape[0] != 1:
-        got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise ValueError(
-            f"The layer {name!r} gives {got} for one picture. Choose one that gives (1, channels), "
-            f"(1, tokens, channels) or (1, channels, height, width)."
-        )
-    return tuple(output.shape[1:])
+    sha = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        sha.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()

@@ -1,104 +1,83 @@
-"""Preprocessing before a network and pooling after it."""
+"""What becomes of the places of a map or the tokens of a transformer: one vector a picture, or a bag of them."""
 
-from math import ceil, floor, prod
+from itertools import pairwise, product
+from math import prod
 
-import numpy as np
-
-from mmfeat.image._pixels import is_strip, resize_pixels
-
-
-def prepare(pixels, preset, resize):
-    """Resize and crop a picture for a network.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-    preset : torchvision.transforms._presets.ImageClassification
-    resize : {"crop", "squash"}
-
-    Returns
-    -------
-    crop : ndarray of shape (size, size, 3), dtype uint8
-    """
-    from PIL import Image
-    from torchvision.transforms import functional
-
-    side = preset.crop_size[0]
-    if resize == "squash":
-        return resize_pixels(pixels, (side, side), Image.Resampling[preset.interpolation.name])
-    if is_strip(pixels):
-        return _crop_strip(pixels, preset.resize_size[0], side, Image.Resampling[preset.interpolation.name])
-    picture = functional.resize(Image.fromarray(pixels), preset.resize_size, interpolation=preset.interpolation)
-    return np.asarray(functional.center_crop(picture, [side, side]))
-
-
-def _crop_strip(pixels, resized, side, resample):
-    """Resize the short side of a strip and crop the centre, without ever holding the whole strip resized.
-
-    2 x 60,000 pixels would become 256 x 7.7 million. So the source is cut first, with the pixels around that the
-    filter sees; the rest is the arithmetic of torchvision.
-    """
-    from PIL import Image
-
-    short = min(pixels.shape[:2])
-    parts, bounds = [], []
-    for length in pixels.shape[:2]:
-        size = int(resized * length / short)
-        first = round((size - side) / 2)
-        start, stop = first * length / size, (first + side) * length / size
-        low, high = max(floor(start) - 4 * short, 0), min(ceil(stop) + 4 * short, length)
-        parts.append(slice(low, high))
-        bounds.append((start - low, stop - low))  # Pillow keeps them in float32, too coarse far from the start
-    (top, bottom), (left, right) = bounds
-    region = Image.fromarray(pixels[tuple(parts)])
-    return np.asarray(region.resize((side, side), resample, box=(left, top, right, bottom)))
-
-
-def normalise(batch, preset, device):
-    """Turn 8-bit pictures into what the network takes.
-
-    Parameters
-    ----------
-    batch : ndarray of shape (n, height, width, 3), dtype uint8
-    preset : torchvision.transforms._presets.ImageClassification
-    device : str
-
-    Returns
-    -------
-    inputs : torch.Tensor of shape (n, 3, height, width), dtype float32
-        Channels last in memory.
-    """
-    import torch
-
-    inputs = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float().div_(255)
-    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (preset.mean, preset.std))
-    return inputs.sub_(mean).div_(std)
+_POWER = 3.0
+_SMALLEST = 1e-6
+_SCALES = 3
 
 
 def pool(output, pooling):
-    """Reduce the output of a layer to one vector a picture.
+    """Reduce the output of a layer to one vector a picture, or to one a place.
 
     Parameters
     ----------
     output : torch.Tensor of shape (n, channels, height, width), (n, tokens, channels) or (n, channels)
-    pooling : {"avg", "max", "flatten"}
+        Also (n, height, width, channels) if height equals width and channels differ.
+    pooling : {"avg", "max", "gem", "rmac", "flatten"} or None
+        A vector stays as it is.
 
     Returns
     -------
-    vectors : torch.Tensor of shape (n, width), dtype float32
+    vectors : torch.Tensor of shape (n, width), or (n, places, channels) if `pooling` is None; dtype float32
     """
     output = output.float()
+    if pooling is None:
+        return _regions(output)
     if output.ndim == 2 or pooling == "flatten":
         return output.flatten(1)
+    if pooling == "rmac":
+        return _rmac(output.movedim(-1, 1) if _places(output.shape[1:]) == (1, 2) else output)
     places = _places(output.shape[1:])
+    if pooling == "gem":
+        return output.clamp(min=_SMALLEST).pow(_POWER).mean(places).pow(1 / _POWER)
     return output.mean(places) if pooling == "avg" else output.amax(places)
 
 
 def pooled_width(shape, pooling):
-    """Return the length of the vector that :func:`pool` makes of one output of this shape."""
+    """Return the length of the vectors that :func:`pool` makes of one output of this shape."""
     if len(shape) == 1 or pooling == "flatten":
         return prod(shape)
     return prod(size for axis, size in enumerate(shape, start=1) if axis not in _places(shape))
+
+
+def check_pooling(layers, shapes, pooling):
+    """Raise ValueError if outputs of these shapes cannot be pooled in this way, or not side by side.
+
+    Parameters
+    ----------
+    layers : sequence of str
+    shapes : sequence of tuple of int
+    pooling : str or None
+    """
+    if pooling == "rmac":
+        for layer, shape in zip(layers, shapes, strict=True):
+            if len(shape) == 2:
+                raise ValueError(
+                    f"`pooling`='rmac' needs a map with rows and columns; the layer {layer!r} gives {shape[0]} tokens of "
+                    f"{shape[1]} channels. Use 'avg', 'max' or 'gem', or another layer."
+                )
+    if pooling is not None:
+        return
+    for (first, one), (second, other) in pairwise(zip(layers, shapes, strict=True)):
+        if _grid(one) != _grid(other):
+            raise ValueError(
+                f"`pooling`=None joins the layers place by place, but {first!r} has {_grid(one)} places and {second!r} "
+                f"has {_grid(other)}. Name layers of one size, or use one estimator a layer."
+            )
+
+
+def _grid(shape):
+    return prod(size for axis, size in enumerate(shape, start=1) if len(shape) > 1 and axis in _places(shape))
+
+
+def _regions(output):
+    if output.ndim == 2:
+        return output[:, None]
+    if output.ndim == 3:
+        return output
+    return output.flatten(1, 2) if _places(output.shape[1:]) == (1, 2) else output.flatten(2).transpose(1, 2)
 
 
 def _places(shape):
@@ -107,3 +86,22 @@ def _places(shape):
         return (1,)
     # Pictures are square, so maps are: two equal sizes in front mean channels last, as in Swin transformers.
     return (1, 2) if shape[0] == shape[1] != shape[2] else (2, 3)
+
+
+def _rmac(maps):
+    """Sum of the maxima of regions at three scales, each of unit length, the sum too (Tolias 2016, section 3.2)."""
+    import torch
+    from torch.nn.functional import normalize
+
+    side = min(maps.shape[2:])
+    total = torch.zeros_like(maps[:, :, 0, 0])
+    for scale in range(1, _SCALES + 1):
+        width = max(2 * side // (scale + 1), 1)
+        starts = [[_start(part, size, width, scale) for part in range(scale)] for size in maps.shape[2:]]
+        for top, left in product(*starts):
+            total = total + normalize(maps[:, :, top : top + width, left : left + width].amax((2, 3)), dim=1)
+    return normalize(total, dim=1)
+
+
+def _start(part, size, width, count):
+    return 0 if count == 1 else part * (size - width) // (count - 1)

@@ -28,16 +28,6 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
-def check_model(model):
-    """Raise ValueError, with near matches, if `model` names no classification network of torchvision."""
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if model not in known:
-        near = near_matches(model, known) or ". torchvision.models.list_models() lists them"
-        raise ValueError(f"`model`={model!r} is no classification network of torchvision{near}.")
-
-
 def near_matches(name, known):
     """Return a question such as ``. Did you mean 'a' or 'b'?`` without its mark's end, or an empty string."""
     matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -49,8 +39,8 @@ def find_weights(model, weights, *, verbose=False):
 
     Parameters
     ----------
-    model : str
-        Name of a torchvision network.
+    model : str or callable
+        Network of torchvision, of timm (``"timm/NAME"``) or of the user.
     weights : str, os.PathLike or None
         A name such as ``"DEFAULT"`` or ``"IMAGENET1K_V1"``, a file, or None for a random network.
     verbose : bool, default=False
@@ -59,7 +49,7 @@ def find_weights(model, weights, *, verbose=False):
     Returns
     -------
     path : pathlib.Path or None
-        None for a random network.
+        None for a random network, and for weights that the model itself brings along.
 
     Raises
     ------
@@ -70,25 +60,38 @@ def find_weights(model, weights, *, verbose=False):
     """
     if weights is None:
         return None
-    published = _published(model, weights)
-    if published is not None:
-        return _download(published, verbose)
+    if weights == "DEFAULT" and not _of_torchvision(model):
+        return None
+    named = published(model, weights)
+    if named is not None:
+        return _download(named, verbose)
     path = Path(weights)
     if not path.is_file():
-        names = _names(model)
-        near = near_matches(str(weights), names)
-        raise ValueError(
-            f"`weights`={os.fspath(weights)!r} is no existing file, and no name of weights of {model} "
-            f"({', '.join(names)}){near or '.'}"
-        )
+        raise ValueError(f"`weights`={os.fspath(weights)!r} is no existing file, and {_choices(model, weights)}")
     return path
 
 
-def preset(model, weights):
-    """Return the preprocessing that belongs to weights of torchvision; a file is taken to follow the default ones."""
+def published(model, weights, *, fallback=False):
+    """Return the entry of torchvision for weights by name, or None.
+
+    Parameters
+    ----------
+    model : str or callable
+    weights : str, os.PathLike or None
+    fallback : bool, default=False
+        For weights that have no name, such as a file, take the default ones of the model.
+
+    Returns
+    -------
+    entry : torchvision.models.WeightsEnum or None
+    """
     from torchvision import models
 
-    return (_published(model, weights) or models.get_model_weights(model).DEFAULT).transforms()
+    if not _of_torchvision(model):
+        return None
+    if isinstance(weights, str) and weights in _names(model):
+        return models.get_model_weights(model)[weights]
+    return models.get_model_weights(model).DEFAULT if fallback else None
 
 
 def digest(path):
@@ -99,9 +102,12 @@ def digest(path):
 
 
 def stamp(path):
-    """Return what changes when a file does: its absolute path, time of change (ns) and size (bytes)."""
+    """Return what changes when a file does: its absolute path, time of change (ns) and size (bytes).
+
+    Links are kept, their names too: caches of downloads link ``model.safetensors`` to a file that has no suffix.
+    """
     status = path.stat()
-    return str(path.resolve()), status.st_mtime_ns, status.st_size
+    return str(path.absolute()), status.st_mtime_ns, status.st_size
 
 
 def read_weights(path):
@@ -110,7 +116,7 @@ def read_weights(path):
     Parameters
     ----------
     path : pathlib.Path
-        ``.safetensors``, or anything else as a file of ``torch.save``.
+        ``.safetensors`` by name or content, or anything else as a file of ``torch.save``.
 
     Returns
     -------
@@ -126,7 +132,7 @@ def read_weights(path):
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             state: Mapping = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -186,11 +192,26 @@ def _names(model):
     return ["DEFAULT", *(member.name for member in models.get_model_weights(model))]
 
 
-def _published(model, weights):
-    from torchvision import models
+def _of_torchvision(model):
+    return isinstance(model, str) and not model.startswith("timm/")
 
-    is_name = isinstance(weights, str) and weights in _names(model)
-    return models.get_model_weights(model)[weights] if is_name else None
+
+def _choices(model, weights):
+    if not _of_torchvision(model):
+        return (
+            "no other names are known for this model. Pass a file, or 'DEFAULT' for the weights that it brings along."
+        )
+    names = _names(model)
+    return f"no name of weights of {model} ({', '.join(names)}){near_matches(str(weights), names) or '.'}"
+
+
+def _is_safetensors(path):
+    """Whether a file is one by its name, or begins as one: 8 bytes of length, then JSON."""
+    if path.suffix == ".safetensors":
+        return True
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
 
 
 def _download(published, verbose):

@@ -1,37 +1,18 @@
 """TF-IDF and latent semantic analysis, as a Pipeline."""
 
+import os
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.text._jieba import JiebaTokenizer
+from mmfeat.text._stop_words import resolve_stop_words
+from mmfeat.text._tfidf import _CheckedTfidf, _InnerTfidf, _InnerUnion
 from mmfeat.utils._compat import Interval, StrOptions, validate_params
-from mmfeat.utils._validation import check_texts
-
-
-class _CheckedTfidf(TfidfVectorizer):
-    """TfidfVectorizer whose errors name the row that is no text."""
-
-    def fit(self, raw_documents, y=None):
-        return super().fit(check_texts(raw_documents), y)
-
-    def fit_transform(self, raw_documents, y=None):
-        return super().fit_transform(check_texts(raw_documents), y)
-
-    def transform(self, raw_documents):
-        return super().transform(check_texts(raw_documents))
-
-
-class _InnerTfidf(_CheckedTfidf):
-    """The same, as a step before another: stays sparse when the pipeline is asked for data frames."""
-
-    def set_output(self, *, transform=None):
-        return self
 
 
 class _LSA(TruncatedSVD):
@@ -56,10 +37,13 @@ class _LSA(TruncatedSVD):
     {
         "n_components": [None, Interval(Integral, 1, None, closed="left")],
         "language": [StrOptions({"en", "zh"})],
-        "ngram_range": [tuple],
+        "ngram_range": [tuple, None],
+        "char_ngram_range": [tuple, None],
         "min_df": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="both")],
         "sublinear_tf": ["boolean"],
         "max_features": [None, Interval(Integral, 1, None, closed="left")],
+        "stop_words": [None, str, os.PathLike, set, frozenset, "array-like"],
+        "tokenizer": [None, callable],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -69,9 +53,12 @@ def tfidf_lsa(
     *,
     language="en",
     ngram_range=(1, 2),
+    char_ngram_range=None,
     min_df=2,
     sublinear_tf=True,
     max_features=None,
+    stop_words=None,
+    tokenizer=None,
     random_state=None,
 ):
     """Make a pipeline from texts to TF-IDF vectors reduced by a truncated singular value decomposition.
@@ -82,15 +69,22 @@ def tfidf_lsa(
         Columns of the result. None leaves out the decomposition: the result is the sparse TF-IDF matrix.
     language : {"en", "zh"}, default="en"
         How texts are cut. ``"en"``: runs of letters and digits in lower case, those of one letter too. ``"zh"``: words
-        found by :class:`JiebaTokenizer`, which also keeps English words and numbers.
-    ngram_range : tuple of (int, int), default=(1, 2)
-        Least and greatest number of neighbouring words that make a term.
+        found by :class:`JiebaTokenizer`, which also keeps English words and numbers; for mixed texts too.
+    ngram_range : tuple of (int, int) or None, default=(1, 2)
+        Least and greatest number of neighbouring words that make a term. None: terms of characters alone.
+    char_ngram_range : tuple of (int, int) or None, default=None
+        Least and greatest number of neighbouring characters that make a term, beside the words: ``(2, 5)`` for English,
+        whose terms stay within words, ``(1, 3)`` for Chinese, say. None: terms of words alone.
     min_df : int or float in [0, 1], default=2
         Least number (or share) of texts that a term must occur in.
     sublinear_tf : bool, default=True
         Whether a term that occurs `c` times counts ``1 + log(c)``.
     max_features : int or None, default=None
-        Keep only so many of the most frequent terms.
+        Keep only so many of the most frequent terms; of words and of characters, so many each.
+    stop_words : None, {"zh", "en", "zh+en"}, path-like or collection of str, default=None
+        Words to drop, as in :class:`JiebaTokenizer`. The English list holds prepositions such as "on" and "behind".
+    tokenizer : callable or None, default=None
+        Cuts a text into words, instead of the one of `language`: ``JiebaTokenizer(backend="rjieba")``, say.
     random_state : int, RandomState instance or None, default=None
         Seed of the randomised decomposition.
 
@@ -100,7 +94,9 @@ def tfidf_lsa(
         Not fitted, with the steps ``"tfidf"`` and, unless `n_components` is None, ``"svd"`` and ``"normalizer"``. Takes
         a sequence of n str; gives an ndarray (n, `n_components`) or a CSR matrix (n, n_terms), float32, its rows of
         length 1, or 0 for a text without a known term. `fit` and `transform` raise ValueError if a row is no str (the
-        message names it), `fit` also if there are fewer texts or terms than `n_components`.
+        message names it), `fit` also if there are fewer texts or terms than `n_components`, or no term at all. With words
+        and characters ``"tfidf"`` is a FeatureUnion of ``"word"`` and ``"char"``, each half of the weight, and there is
+        always a ``"normalizer"``.
 
     Raises
     ------
@@ -135,25 +131,45 @@ def tfidf_lsa(
     (1, 2)
     >>> list(tfidf_lsa(None).fit(texts).get_feature_names_out())
     ['a', 'a ball', 'a red', 'ball', 'red']
+    >>> both = tfidf_lsa(None, ngram_range=(1, 1), char_ngram_range=(5, 5)).fit(texts)
+    >>> [name for name in both.get_feature_names_out() if "red" in name]
+    ['word__red', 'char__ red ']
     """
-    # Chinese is lower-cased by the tokenizer, after the cut: the dictionary holds words such as T恤.
-    cut = (
-        {"token_pattern": r"(?u)\b\w+\b"}
-        if language == "en"
-        else {"tokenizer": JiebaTokenizer(), "token_pattern": None, "lowercase": False}
-    )
-    vectorizer = _CheckedTfidf if n_components is None else _InnerTfidf
-    tfidf = vectorizer(
-        ngram_range=ngram_range,
-        min_df=min_df,
-        sublinear_tf=sublinear_tf,
-        max_features=max_features,
-        dtype=np.float32,
-        **cut,
-    )
-    if n_components is None:
-        return Pipeline([("tfidf", tfidf)])
-    return Pipeline([("tfidf", tfidf), ("svd", _svd(n_components, random_state)), ("normalizer", Normalizer())])
+    if ngram_range is None and char_ngram_range is None:
+        raise ValueError("`ngram_range` and `char_ngram_range` are both None. Give one of them, such as (1, 2).")
+    shared = {"min_df": min_df, "sublinear_tf": sublinear_tf, "max_features": max_features, "dtype": np.float32}
+    parts = {}
+    if ngram_range is not None:
+        parts["word"] = {"ngram_range": ngram_range, **_word_settings(language, stop_words, tokenizer)}
+    if char_ngram_range is not None:
+        # Within words, where there are spaces between them.
+        parts["char"] = {"ngram_range": char_ngram_range, "analyzer": "char_wb" if language == "en" else "char"}
+    joined = len(parts) == 2
+    vectorizer = _CheckedTfidf if n_components is None and not joined else _InnerTfidf
+    made = [(name, vectorizer(**shared, **settings)) for name, settings in parts.items()]
+    steps = [("tfidf", _InnerUnion(made) if joined else made[0][1])]
+    if n_components is not None:
+        steps.append(("svd", _svd(n_components, random_state)))
+    if n_components is not None or joined:
+        steps.append(("normalizer", Normalizer()))
+    return Pipeline(steps)
+
+
+def _word_settings(language, stop_words, tokenizer):
+    """Arguments of the vectorizer of words."""
+    words = sorted(resolve_stop_words(stop_words)) or None
+    if tokenizer is not None:
+        # The tokenizers of this package put lower case themselves, after the cut.
+        return {
+            "tokenizer": tokenizer,
+            "token_pattern": None,
+            "lowercase": not isinstance(tokenizer, JiebaTokenizer),
+            "stop_words": words,
+        }
+    if language == "en":
+        return {"token_pattern": r"(?u)\b\w+\b", "stop_words": words}
+    # Lower case after the cut: the dictionary holds words such as T恤.
+    return {"tokenizer": JiebaTokenizer(stop_words=stop_words), "token_pattern": None, "lowercase": False}
 
 
 def _svd(n_components, random_state):

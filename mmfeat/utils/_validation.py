@@ -1,4 +1,4 @@
-"""Checks of the values that travel: columns of pictures, columns of sentences, matrices in two views."""
+"""Checks of the values that travel: columns of pictures, of sentences and of bags, matrices in two views."""
 
 import os
 from collections.abc import Mapping, Set
@@ -92,6 +92,51 @@ def check_texts(texts):
     for row, item in enumerate(items):
         if not isinstance(item, str):
             raise ValueError(f"Text {row} is {_short(item)}. Expected a str. Drop the row or replace it by ''.")
+    return items
+
+
+def check_bags(bags, *, n_features=None):
+    """Return a column of bags of descriptors as a list of arrays; no array is copied.
+
+    Parameters
+    ----------
+    bags : sequence of ndarray of shape (n_i, d)
+        Local descriptors of images or word vectors of texts: real numbers, `n_i` may be 0. An array of three axes is
+        a sequence of bags of one size.
+    n_features : int or None, default=None
+        The width `d` that every bag must have; None takes that of the first bag.
+
+    Returns
+    -------
+    bags : list of ndarray
+
+    Raises
+    ------
+    ValueError
+        If it is not a sequence, is empty, or an item is no such array, has another width, or holds NaN or infinity;
+        the message names the item's position.
+    """
+    items = list(bags) if isinstance(bags, np.ndarray) and bags.ndim == 3 else bags
+    items = check_sequence(items, what="bag")
+    for row, bag in enumerate(items):
+        if not isinstance(bag, np.ndarray):
+            raise ValueError(f"Bag {row} is {_short(bag)}. Expected an array (n_i, d). Drop the row or convert it.")
+        if bag.ndim != 2 or bag.shape[1] == 0:
+            raise ValueError(
+                f"Bag {row} has shape {bag.shape}. Expected (n_i, d), one descriptor a row; (0, d) if there is none."
+            )
+        if bag.dtype.kind not in "fiub":
+            raise ValueError(f"Bag {row} holds {bag.dtype}. Expected real numbers. Convert it with `astype`.")
+        n_features = bag.shape[1] if n_features is None else n_features
+        if bag.shape[1] != n_features:
+            raise ValueError(
+                f"Bag {row} has {bag.shape[1]} columns. Expected {n_features}. Describe all items in the same way."
+            )
+        if bag.dtype.kind == "f" and not np.isfinite(bag).all():
+            place = np.argwhere(~np.isfinite(bag))[0]
+            raise ValueError(
+                f"Bag {row} holds {bag[tuple(place)]} in row {place[0]}, column {place[1]}. Drop that descriptor."
+            )
     return items
 
 

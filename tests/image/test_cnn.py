@@ -15,8 +15,10 @@ from torchvision.transforms import functional
 
 from mmfeat.image import CNNFeatures, ImageDecodeError
 from mmfeat.image._cnn import uses_bfloat16
-from mmfeat.image._network import _build, _cut, _find_nodes, _probe
-from mmfeat.image._pool import pool, pooled_width, prepare
+from mmfeat.image._crops import prepare
+from mmfeat.image._cut import cut, extract_layers, probe
+from mmfeat.image._network import _build
+from mmfeat.image._pool import pool, pooled_width
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 
@@ -109,18 +111,17 @@ def test_layers_of_transformers_are_averaged_over_their_places(network, layer, m
     with torch.inference_mode():
         network(pictures)
         handle.remove()
-        nodes = _find_nodes(network, "tiny", layer)
-        name = next(iter(nodes.values()))
-        extractor = _cut(network, nodes)
+        extractor, (name,) = extract_layers(network, "tiny", layer)
         got = pool(extractor(pictures)[name], "avg")
     torch.testing.assert_close(got, caught[0].mean(places) if places else caught[0])
-    assert got.shape == (2, pooled_width(_probe(extractor, name, 32, "cpu"), "avg"))
+    (shape,) = probe(extractor, [name], torch.zeros(1, 3, 32, 32))
+    assert got.shape == (2, pooled_width(shape, "avg"))
 
 
 def test_a_layer_that_gives_no_features_is_refused():
     network = seeded("shufflenet_v2_x0_5")
     with pytest.raises(ValueError, match=r"The layer 'stage2.0.size' gives Size for one picture"):
-        _probe(_cut(network, {"stage2.0.size": "stage2.0.size"}), "stage2.0.size", 32, "cpu")
+        probe(cut(network, {"stage2.0.size": "stage2.0.size"}), ["stage2.0.size"], torch.zeros(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize(
@@ -344,7 +345,7 @@ def test_crops_are_those_of_torchvision(model, shape):
     preset = models.get_model_weights(model).DEFAULT.transforms()
     resized = functional.resize(Image.fromarray(pixels), preset.resize_size, interpolation=preset.interpolation)
     expected = np.asarray(functional.center_crop(resized, preset.crop_size))
-    difference = np.abs(prepare(pixels, preset, "crop").astype(int) - expected)
+    difference = np.abs(prepare(pixels, preset, "crop")[0].astype(int) - expected)
     assert difference.max() <= (max(shape) > 32 * min(shape))
 
 
@@ -356,10 +357,10 @@ def test_strips_need_no_more_memory_than_themselves(shape, resize):
 
 
 def test_a_picture_that_cannot_be_resized_is_named(images, monkeypatch):
-    def fail(pixels, preset, resize):
+    def fail(*arguments):
         raise MemoryError
 
     model = CNNFeatures("squeezenet1_1", weights=None).fit(images)
-    monkeypatch.setattr("mmfeat.image._cnn.prepare", fail)
+    monkeypatch.setattr("mmfeat.image._pipeline.prepare", fail)
     with pytest.raises(ImageDecodeError, match=r"image 0 \(PIL image .*\): there is not enough memory"):
         model.transform(images)

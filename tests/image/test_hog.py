@@ -6,6 +6,7 @@ from PIL import Image
 from skimage.feature import hog
 
 from mmfeat.image import HOGFeatures
+from mmfeat.image._hog import _gradients, _polar, _polar_by_table
 from mmfeat.image._io import load_image
 
 
@@ -50,6 +51,16 @@ def test_equals_scikit_image_at_odd_sizes(size, pixels_per_cell, cells_per_block
     model = HOGFeatures(size=size, **options).fit([image])
     np.testing.assert_allclose(model.transform([image])[0], hog(image, **options), atol=1e-5)
     assert len(model.get_feature_names_out()) == model.n_features_out_ == hog(image, **options).size
+
+
+def test_gradients_are_looked_up_as_they_would_be_computed():
+    for shape in ((70, 90), (70, 90, 3)):
+        pixels = picture(shape, seed=3)
+        pixels[:20] = (pixels[:20] > 127) * 255
+        for got, expected in zip(
+            _polar_by_table(pixels, 9), _polar(*_gradients(pixels.astype(np.float64)), 9), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_other_sizes_are_resized_by_pillows_bilinear_filter():

@@ -49,6 +49,24 @@ def test_every_way_to_store_them_gives_the_same(network, expected, images, tmp_p
             np.testing.assert_array_equal(CNNFeatures("squeezenet1_1", path).fit_transform(images), expected)
 
 
+def test_links_to_files_without_a_suffix(network, expected, images, tmp_path):
+    """As caches of downloads keep them: the name with the suffix is a link to a file called by its digest."""
+    save_file(network.state_dict(), tmp_path / "0123abcd")
+    torch.save(network.state_dict(), tmp_path / "4567cdef")
+    for name, blob in (("net.safetensors", "0123abcd"), ("net.pth", "4567cdef")):
+        (tmp_path / name).symlink_to(blob)
+        cnn = CNNFeatures("squeezenet1_1", tmp_path / name).fit(images)
+        np.testing.assert_array_equal(cnn.transform(images), expected)
+        np.testing.assert_array_equal(CNNFeatures("squeezenet1_1", tmp_path / blob).fit_transform(images), expected)
+        # Another file behind the same link is another network.
+        torch.save({key: value * 1.5 for key, value in network.state_dict().items()}, tmp_path / "changed")
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to("changed")
+        if name == "net.pth":
+            with pytest.raises(ValueError, match="are not the weights of fit"):
+                cnn.transform(images)
+
+
 def test_a_network_tuned_for_other_classes(images, tmp_path):
     tuned = models.squeezenet1_1(num_classes=7)
     torch.save(tuned.state_dict(), tmp_path / "tuned.pth")

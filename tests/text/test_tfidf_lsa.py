@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from mmfeat.text import tfidf_lsa
+from mmfeat.text import JiebaTokenizer, tfidf_lsa
+from mmfeat.text._tfidf import _CheckedTfidf
 
 ENGLISH = [
     "A red ball.",
@@ -152,3 +154,91 @@ def test_what_is_no_column_of_texts_is_refused(method, texts, message):
 def test_bad_parameters_are_refused(parameters):
     with pytest.raises(ValueError, match=f"'{next(iter(parameters))}' parameter"):
         tfidf_lsa(**parameters)
+
+
+def characters(text, least, most):
+    """Runs of characters of a text in lower case."""
+    text = text.lower()
+    return [text[i : i + n] for n in range(least, most + 1) for i in range(len(text) - n + 1)]
+
+
+def test_words_and_characters_stand_side_by_side():
+    words = ["一个 红色 的 球", "红色 的 方块 和 球", "两个 方块", "我 看见 一个 球", "穿 t恤 的 男人 看见 方块"]
+    _, of_words = tfidf_by_hand([line.split() for line in words])
+    _, of_characters = tfidf_by_hand([characters(text, 1, 2) for text in CHINESE])
+    pipeline = tfidf_lsa(None, language="zh", ngram_range=(1, 1), char_ngram_range=(1, 2), min_df=1)
+    result = pipeline.fit_transform(CHINESE)
+    assert sparse.issparse(result) and result.dtype == np.float32
+    np.testing.assert_allclose(result.toarray(), np.hstack([of_words, of_characters]) / np.sqrt(2), atol=1e-6)
+    names = pipeline.get_feature_names_out()
+    assert len(names) == result.shape[1]
+    assert {"word__t恤", "char__t恤"} <= set(names)
+    dense = tfidf_lsa(3, language="zh", char_ngram_range=(1, 2), min_df=1, random_state=0).fit_transform(CHINESE)
+    np.testing.assert_allclose(np.linalg.norm(dense, axis=1), 1, atol=1e-6)
+
+
+def test_characters_alone_stay_within_english_words():
+    padded = [" " + " ".join(text.lower().split()).replace(" ", "  ") + " " for text in ENGLISH]
+    documents = [[run for run in characters(text, 3, 3) if "  " not in run] for text in padded]
+    terms, expected = tfidf_by_hand(documents)
+    pipeline = tfidf_lsa(None, ngram_range=None, char_ngram_range=(3, 3), min_df=1)
+    np.testing.assert_allclose(pipeline.fit_transform(ENGLISH).toarray(), expected, atol=1e-6)
+    assert list(pipeline.get_feature_names_out()) == terms
+
+
+def test_both_parts_work_in_a_data_frame_a_copy_and_a_grid():
+    pipeline = tfidf_lsa(2, char_ngram_range=(2, 3), min_df=1, random_state=0)
+    frame = pipeline.set_output(transform="pandas").fit_transform(ENGLISH)
+    assert list(frame.columns) == ["lsa0", "lsa1"]
+    other = clone(pipeline).set_params(tfidf__char__ngram_range=(2, 2), tfidf__transformer_weights={"word": 2})
+    assert not np.allclose(other.fit_transform(ENGLISH), frame)
+    with pytest.raises(ValueError, match="both None"):
+        tfidf_lsa(ngram_range=None)
+
+
+def test_stop_words_and_tokenizers_of_the_users_choice():
+    terms = tfidf_lsa(None, min_df=1, ngram_range=(1, 1), stop_words="en").fit(ENGLISH).get_feature_names_out()
+    assert list(terms) == ["ball", "cube", "cubes", "red", "see", "two", "x"]
+    terms = (
+        tfidf_lsa(None, language="zh", min_df=1, ngram_range=(1, 1), stop_words="zh")
+        .fit(CHINESE)
+        .get_feature_names_out()
+    )
+    assert not {"的", "和", "我"} & set(terms) and {"红色", "球"} <= set(terms)
+    terms = tfidf_lsa(None, min_df=1, ngram_range=(1, 1), tokenizer=str.split).fit(ENGLISH).get_feature_names_out()
+    assert {"ball.", "cubes:"} <= set(terms)
+
+
+@pytest.mark.parametrize("ngram_range", [(1, 1), (1, 2)])
+@pytest.mark.parametrize("stop_words", [None, ["的"]])
+def test_columns_cut_at_once_give_what_the_plain_vectorizer_gives(ngram_range, stop_words):
+    tokenizer = JiebaTokenizer(lowercase=False)
+    settings = {"token_pattern": None, "ngram_range": ngram_range, "stop_words": stop_words}
+    plain, ours = (kind(tokenizer=tokenizer, **settings) for kind in (TfidfVectorizer, _CheckedTfidf))
+    np.testing.assert_array_equal(ours.fit_transform(CHINESE).toarray(), plain.fit_transform(CHINESE).toarray())
+    assert list(ours.get_feature_names_out()) == list(plain.get_feature_names_out())
+    np.testing.assert_array_equal(
+        ours.fit(CHINESE[:3]).transform(CHINESE[3:]).toarray(), plain.fit(CHINESE[:3]).transform(CHINESE[3:]).toarray()
+    )
+    analyze = ours.build_analyzer()
+    assert analyze("穿T恤的人") == plain.build_analyzer()("穿T恤的人")
+
+
+@pytest.mark.parametrize("n_components", [2, None])
+@pytest.mark.parametrize(
+    ("language", "texts", "message"),
+    [
+        ("en", ["", " \n", ""], "No term was found in 3 texts, 3 of them blank"),
+        ("zh", ["。", "", "！"], "No term was found in 3 texts, 1 of them blank"),
+        ("en", ["a", "b", "c"], "`min_df`=2 asks for: the most frequent, 'a', in 1. Lower"),
+        ("zh", ["狗"], "of the 1 texts as `min_df`=2"),
+    ],
+)
+def test_nothing_to_learn_is_told_with_its_cause(language, texts, message, n_components):
+    with pytest.raises(ValueError, match=message):
+        tfidf_lsa(n_components, language=language).fit(texts)
+
+
+def test_other_errors_of_the_vectorizer_come_through():
+    with pytest.raises(ValueError, match="max_df"):
+        tfidf_lsa(None).set_params(tfidf__max_df=1).fit(ENGLISH)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmfeat.utils._optional import import_optional
-from mmfeat.utils._validation import check_images, check_texts
+from mmfeat.utils._validation import check_bags, check_images, check_texts
 
 
 def test_every_kind_of_picture_is_let_through():
@@ -56,3 +56,28 @@ def test_texts_may_be_empty_and_of_any_sequence():
 def test_a_missing_package_names_its_extra():
     with pytest.raises(ImportError, match=r"pip install 'mmfeat\[towers\]'"):
         import_optional("no_such_package_here.sub", extra="towers", purpose="TwoTower")
+
+
+def test_bags_come_through_as_they_are():
+    bags = [np.zeros((3, 2), np.float32), np.empty((0, 2)), np.ones((1, 2), np.int8)]
+    assert all(one is other for one, other in zip(check_bags(tuple(bags)), bags, strict=True))
+    assert len(check_bags(np.zeros((4, 3, 2)), n_features=2)) == 4
+
+
+@pytest.mark.parametrize(
+    ("bags", "message"),
+    [
+        (np.zeros((3, 2)), "1-D sequence of bags"),
+        (None, "sequence of bags"),
+        ([], "at least one bag"),
+        ([np.zeros((3, 2)), None], "Bag 1 is None"),
+        ([np.zeros((3, 2)), np.zeros((0,))], r"Bag 1 has shape \(0,\).*\(0, d\)"),
+        ([np.zeros((3, 0))], r"Bag 0 has shape \(3, 0\)"),
+        ([np.zeros((3, 2)), np.zeros((3, 4))], "Bag 1 has 4 columns. Expected 2"),
+        ([np.zeros((3, 2)), np.zeros((3, 2), complex)], "Bag 1 holds complex128"),
+        ([np.array([[0, 1], [np.inf, 0]])], "Bag 0 holds inf in row 1, column 0"),
+    ],
+)
+def test_bags_that_are_none_are_refused(bags, message):
+    with pytest.raises(ValueError, match=message):
+        check_bags(bags)
