@@ -9,7 +9,6 @@ ridge, power and number of components, chosen on val as ``mmfeat bench`` chooses
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ SEED = 0
 
 
 def describe(arguments, parts, test_time, resize):
-    """Average-pooled maps of three layers for each split, kept in a file; and images per second."""
+    """Average-pooled maps of three layers for each split, kept in a file."""
     kept = arguments.kept / f"{arguments.language}_{test_time}_{resize}_{arguments.precision}.npz"
     if not kept.exists():
         cnn = CNNFeatures(
@@ -44,11 +43,9 @@ def describe(arguments, parts, test_time, resize):
             verbose=True,
         )
         cnn.fit(parts["train"].images)
-        start = time.perf_counter()
         views = {split: cnn.transform(part.images) for split, part in parts.items()}
-        rate = sum(map(len, views.values())) / (time.perf_counter() - start)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, names=cnn.get_feature_names_out().astype(str), rate=rate, **views)
+        np.savez(kept, names=cnn.get_feature_names_out().astype(str), **views)
     with np.load(kept) as found:
         return dict(found)
 
@@ -70,7 +67,6 @@ def compare(arguments):
             yield {
                 "views": f"{test_time}, {resize}",
                 "layers": ", ".join(layer.removeprefix("features.") for layer in layers),
-                "images per s": float(found["rate"]),
                 **row,
             }
             print(row["settings"], round(row["val rsum"], 1), round(row["rsum"], 1), flush=True)
@@ -106,7 +102,7 @@ def main():
     name.parent.mkdir(parents=True, exist_ok=True)
     name.with_suffix(".json").write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     shown = ["views", "layers", *[f"{way} R@{k}" for way in ("I→T", "T→I") for k in (1, 5, 10)], "rsum", "val rsum"]
-    table = markdown_table([{key: row[key] for key in [*shown, "settings", "images per s"]} for row in rows])
+    table = markdown_table([{key: row[key] for key in [*shown, "settings"]} for row in rows])
     text = (
         f"Flickr8k, captions in {arguments.language}, MobileNetV2 ({arguments.precision}), CCA with TF-IDF + LSA. Gallery: "
         f"1,000 test pictures, 5 captions each. Recall in %, settings of each row chosen on val.\n\n{table}\n"
