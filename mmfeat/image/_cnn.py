@@ -209,7 +209,7 @@ class CNNFeatures(SequenceTransformer):
         Returns
         -------
         features : ndarray of shape (n_images, n_features_out_), dtype float32
-            The layers side by side. With `pooling=None` a list of arrays (n_regions, n_features_out_).
+            The layers side by side. With `pooling=None` a list of arrays of shape ``(n_regions, n_features_out_)``.
 
         Raises
         ------
