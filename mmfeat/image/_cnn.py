@@ -14,7 +14,7 @@ from mmfeat.image._pipeline import Settings, describe
 from mmfeat.image._pool import check_pooling, pooled_width
 from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
-from mmfeat.utils._device import resolve_device
+from mmfeat.utils._device import resolve_device, uses_bfloat16
 from mmfeat.utils._progress import progress
 from mmfeat.utils._validation import check_images
 
@@ -299,16 +299,3 @@ class CNNFeatures(SequenceTransformer):
 
 def _path_of(image):
     return os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
-
-
-def uses_bfloat16(precision, kind):
-    """Say whether the network runs in bfloat16 on this kind of device, ``"cpu"`` or ``"cuda"``."""
-    import torch
-
-    if precision != "auto":
-        return precision == "bfloat16"
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
-    # Not all releases of torch have these two, which are private to it.
-    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(test() for test in tests if test is not None)

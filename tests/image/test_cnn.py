@@ -14,11 +14,11 @@ from torchvision import models
 from torchvision.transforms import functional
 
 from mmfeat.image import CNNFeatures, ImageDecodeError
-from mmfeat.image._cnn import uses_bfloat16
 from mmfeat.image._crops import prepare
 from mmfeat.image._cut import cut, extract_layers, probe
 from mmfeat.image._network import _build
 from mmfeat.image._pool import pool, pooled_width
+from mmfeat.utils._device import uses_bfloat16
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 
