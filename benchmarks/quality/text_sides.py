@@ -134,10 +134,9 @@ class Search:
 
     def rsums(self, moments, texts, reg, power, widths):
         """rsum on val for each width, of a CCA of train with these settings; `texts` are those of val."""
-        fusion = CCA(min(max(widths), texts.shape[1]), reg=reg, power=power)
-        means = [moments.mean_x, moments.mean_y]
-        fusion.n_features_in_, fusion.n_targets_in_ = map(len, means)
-        fusion._solve(moments, *[(moments.n, len(mean)) for mean in means], means)
+        fusion = CCA(min(max(widths), *moments.xy.shape), reg=reg, power=power)
+        fusion.n_features_in_, fusion.n_targets_in_ = moments.xy.shape
+        fusion._fit_more(moments)
         val = Encoded(self._images["val"], texts, self._groups["val"]).embed(fusion)
         return {
             width: scores_of(Encoded(val.images[:, :width], val.texts[:, :width], val.groups))["rsum"]
@@ -157,7 +156,7 @@ class Search:
                 rsums = self.rsums(moments, texts["val"], reg, power, WIDTHS)
                 found |= {(reg, power, width): rsum for width, rsum in rsums.items()}
             reg, power, width = max(found, key=found.get)
-        return found[reg, power, width], {"n_components": min(width, texts["val"].shape[1]), "reg": reg, "power": power}
+        return found[reg, power, width], {"n_components": min(width, *moments.xy.shape), "reg": reg, "power": power}
 
     def score(self, texts, settings):
         """Scores of the last split by a CCA fitted on train."""
