@@ -106,7 +106,12 @@ def cut_texts(texts, tokenizer):
         tokens = cut(texts[start : start + size], start)
         lengths += map(len, tokens)
         flat = chain.from_iterable(tokens)
-        numbers.append(np.fromiter(map(numbering.__getitem__, flat), dtype=np.int32))
+        try:
+            numbers.append(np.fromiter(map(numbering.__getitem__, flat), dtype=np.int32))
+        except TypeError:
+            # A list, say, which cannot be hashed.
+            _refuse_other_tokens(chain.from_iterable(tokens))
+            raise
     _refuse_other_tokens(numbering)
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     return Corpus(list(numbering), np.concatenate(numbers), starts)

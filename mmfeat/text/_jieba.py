@@ -37,9 +37,9 @@ class JiebaTokenizer(SequenceTransformer):
         (word, frequency[, tag]). Without a frequency a word gets one that suffices to be cut out; with 0 it is never
         cut out. Pass a new object to change it.
     stop_words : None, {"zh", "en", "zh+en"}, path-like or collection of str, default=None
-        Words to drop, compared with the tokens after lower-casing: a list of the package (function words; numerals,
-        measure words and the words of place that stand after a noun are not in the Chinese one), a UTF-8 file with one
-        word a line, or the words.
+        Words to drop, compared with the tokens after lower-casing of both (with `lowercase`): a list of the package
+        (function words; numerals, measure words and the words of place that stand after a noun are not in the Chinese
+        one), a UTF-8 file with one word a line, or the words.
     hmm : bool, default=True
         Whether words missing from the dictionary are guessed with jieba's hidden Markov model; otherwise they fall into
         single characters. Not for a callable.
@@ -247,7 +247,7 @@ class JiebaTokenizer(SequenceTransformer):
             read_user_dict(self.user_dict),
             self.hmm,
             None if self.pos is None else frozenset(self.pos),
-            resolve_stop_words(self.stop_words),
+            frozenset(word.lower() if self.lowercase else word for word in resolve_stop_words(self.stop_words)),
             self.lowercase,
             self.keep_punctuation,
         )

@@ -58,8 +58,13 @@ class StaticModel:
         self._table = table.astype(np.float32)
         # Later versions of model2vec keep the lengths of the vectors apart.
         self._weights = tensors.get("weights")
+        described = read_json(place / "tokenizer.json")
+        if described is None:
+            raise ValueError(f"{place} holds no tokenizer.json, so that texts cannot be cut. Fetch the model anew.")
         self._tokenizer = tokenizers.Tokenizer.from_file(str(place / "tokenizer.json"))
         self._tokenizer.no_padding()
+        # model2vec, which names its table so, leaves out unknown tokens; sentence-transformers takes the vector of "unknown".
+        self._skipped = self._unknown(described["model"]) if "embeddings" in tensors else None
         self.width = self._table.shape[1]
 
     def encode(self, texts, *, pooling, max_length, precision, batch_size):
@@ -73,8 +78,13 @@ class StaticModel:
         for start in range(0, len(texts), batch_size):
             batch = [_SURROGATE.sub("\ufffd", text) for text in texts[start : start + batch_size]]
             encodings = self._tokenizer.encode_batch(batch, add_special_tokens=False)
-            vectors = np.stack([self._mean(encoding.ids) for encoding in encodings])
+            vectors = np.stack([self._mean([i for i in encoding.ids if i != self._skipped]) for encoding in encodings])
             yield np.arange(start, start + len(batch)), vectors, sum(bool(e.overflowing) for e in encodings)
+
+    def _unknown(self, model):
+        """Number of the unknown token, or None."""
+        name = model.get("unk_token")
+        return model.get("unk_id") if name is None else self._tokenizer.token_to_id(name)
 
     def _mean(self, ids):
         rows = self._table[ids]
@@ -100,6 +110,7 @@ class TransformerModel:
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(
             place, trust_remote_code=False, local_files_only=True
         )
+        _refuse_no_vocabulary(self._tokenizer, place)
         self._own_length = read_json(place / "sentence_bert_config.json", {}).get("max_seq_length")
         self.width = self._network.config.hidden_size
 
@@ -138,6 +149,12 @@ class TransformerModel:
             return min((length for length in (longest, self._own_length) if length), default=None)
         if longest is not None and max_length > longest:
             raise ValueError(f"`max_length` upper bound is {longest}. Got {max_length} instead. Reduce `max_length`.")
+        least = self._tokenizer.num_special_tokens_to_add() + 1
+        if max_length < least:
+            raise ValueError(
+                f"`max_length` lower bound is {least}, as the model adds {least - 1} tokens of its own. Got {max_length} "
+                "instead. Raise `max_length`."
+            )
         return max_length
 
     def _tokens(self, texts, limit):
@@ -165,6 +182,16 @@ class TransformerModel:
         # What a network makes of padding may be anything, even NaN; a text without tokens gives zeros.
         total = torch.where(mask[..., None], hidden, 0).sum(1)
         return (total / mask.sum(1, keepdim=True).clamp(min=1)).cpu().numpy()
+
+
+def _refuse_no_vocabulary(tokenizer, place):
+    """Without a vocabulary transformers makes an empty one, to which all words are unknown."""
+    names = sorted(set(tokenizer.vocab_files_names.values()))
+    if names and not any((place / name).is_file() for name in names):
+        raise ValueError(
+            f"{place} holds no vocabulary of its tokenizer ({' or '.join(names)}). Save it there with save_pretrained, or "
+            "fetch the model anew."
+        )
 
 
 def _build_network(place):

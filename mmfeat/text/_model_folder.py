@@ -127,6 +127,10 @@ def modules(folder):
         If one of them is of a kind that this package does not compute.
     """
     rows = read_json(folder / "modules.json", [])
+    if not all(isinstance(row, dict) and {"type", "path"} <= set(row) for row in rows):
+        raise ValueError(
+            f"{folder / 'modules.json'} does not say the type and the path of each module. Fetch the model anew."
+        )
     found = {row["type"].rpartition(".")[2]: folder / row["path"] for row in rows}
     strangers = sorted(set(found) - _KNOWN_MODULES)
     if strangers:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.text._language_model import load_model
+from mmfeat.text._model_folder import digest
 from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
 from mmfeat.utils._device import resolve_device
@@ -131,6 +132,9 @@ class PretrainedTextFeatures(SequenceTransformer):
         """
         check_texts(X)
         loaded = self._loaded()
+        if digest(loaded.folder) != loaded.digest:
+            del self._built  # loaded for an earlier fit, and the folder has changed since
+            loaded = self._loaded()
         self.n_features_out_ = loaded.width
         self.model_digest_ = loaded.digest
         return self

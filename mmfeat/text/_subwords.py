@@ -23,7 +23,7 @@ def ngram_buckets(word, least, most, n_buckets):
     marked = f"<{word}>"
     buckets = []
     for start in range(len(marked)):
-        for end in range(start + least, min(start + most, len(marked)) + 1):
+        for end in range(start + max(least, 1), min(start + most, len(marked)) + 1):
             if end - start == 1 and (start == 0 or end == len(marked)):
                 continue
             buckets.append(_fnv(marked[start:end].encode("utf-8", "surrogatepass")) % n_buckets)

@@ -10,6 +10,7 @@ from mmfeat.text._vector_streams import read_block
 
 _LONGEST_LINE = 1 << 24
 _BLANKS = re.compile(rb"[ \t]+")
+_OTHER_SPACE = (b"\t", b"\r", b"\v", b"\f")
 
 
 def text_blocks(stream, start, path, encoding, dim, count=None):
@@ -117,12 +118,15 @@ class _Rows:
     def values(self):
         """Vectors, ndarray of shape (n, dim)."""
         shape = len(self._numbers), self._dim
+        joined = b" ".join(self._numbers)
         try:
             with warnings.catch_warnings():
                 # Before numpy 2.3 what is no number ends the reading with this warning, later with ValueError.
                 warnings.simplefilter("error", DeprecationWarning)
-                values = np.fromstring(b" ".join(self._numbers), dtype=np.float32, sep=" ")
-            good = values.size == shape[0] * shape[1] and np.isfinite(values).all()
+                values = np.fromstring(joined, dtype=np.float32, sep=" ")
+            # Parted by counted blanks alone, no row has more numbers than it should, to make up for another that lacks some.
+            alone = not any(space in joined for space in _OTHER_SPACE)
+            good = alone and values.size == shape[0] * shape[1] and np.isfinite(values).all()
         except (DeprecationWarning, ValueError):
             good = False
         return values.reshape(shape) if good else np.array([self._floats(row) for row in range(shape[0])])

@@ -4,6 +4,7 @@ import os
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer
@@ -158,14 +159,15 @@ def tfidf_lsa(
 def _word_settings(language, stop_words, tokenizer):
     """Arguments of the vectorizer of words."""
     words = sorted(resolve_stop_words(stop_words)) or None
+    if isinstance(tokenizer, JiebaTokenizer):
+        if words:
+            # The vectorizer would cut the stop words themselves, and warn of those that fall apart.
+            own = resolve_stop_words(tokenizer.stop_words)
+            tokenizer = clone(tokenizer).set_params(stop_words=sorted(own.union(words)))
+        # It puts lower case itself, after the cut.
+        return {"tokenizer": tokenizer, "token_pattern": None, "lowercase": False}
     if tokenizer is not None:
-        # The tokenizers of this package put lower case themselves, after the cut.
-        return {
-            "tokenizer": tokenizer,
-            "token_pattern": None,
-            "lowercase": not isinstance(tokenizer, JiebaTokenizer),
-            "stop_words": words,
-        }
+        return {"tokenizer": tokenizer, "token_pattern": None, "stop_words": words}
     if language == "en":
         return {"token_pattern": r"(?u)\b\w+\b", "stop_words": words}
     # Lower case after the cut: the dictionary holds words such as T恤.

@@ -1,6 +1,8 @@
 """Files of vectors converted once, so that they open at once and are shared between processes ever after."""
 
 import contextlib
+import errno
+import glob
 import hashlib
 import os
 import tempfile
@@ -10,12 +12,14 @@ from pathlib import Path
 from mmfeat.text._vector_files import check_encoding, read_vectors
 from mmfeat.text._vector_store import header_block, open_store, read_header
 from mmfeat.text._vector_streams import HashingStream, file_digest
-from mmfeat.text._vector_writer import VectorWriter, is_fasttext
+from mmfeat.text._vector_writer import VectorWriter, is_fasttext, is_packed, unpack
 
 _SUFFIX = ".mmfeat"
 # A file that changed so shortly before it was read may change again without another time of change: FAT counts in two
 # seconds, other file systems in ticks of some milliseconds.
 _GRANULARITY = 2_000_000_000
+# No space, no space for this user, too large for the file system.
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 
 
 def open_vectors(path, *, encoding="utf-8", cache_dir=None):
@@ -52,15 +56,22 @@ def open_vectors(path, *, encoding="utf-8", cache_dir=None):
         store = open_store(place)
         if store is not None and _is_of(path, place, store.header):
             return store
+    full = None
     for place in places:
         file = _temporary(place)
-        if file is not None:
+        if file is None:
+            continue
+        try:
             with file:
                 return _convert(path, place, file, encoding)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            full = error
     raise OSError(
-        f"The converted vectors of '{path}' cannot be written in {' or '.join(repr(str(place.parent)) for place in places)}. "
-        "Pass a folder that can be written to as `cache_dir`."
-    )
+        f"The converted vectors of '{path}' cannot be written in {' or '.join(repr(str(place.parent)) for place in places)}"
+        f"{f' ({full.strerror})' if full else ''}. Pass a folder that can be written to as `cache_dir`."
+    ) from full
 
 
 def stamp(path):
@@ -76,8 +87,12 @@ def _places(path, encoding, cache_dir):
     elsewhere = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}-{path.name}{suffix}"
     if cache_dir is not None:
         return [Path(cache_dir) / elsewhere]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache").expanduser())
-    return [path.with_name(path.name + suffix), cache / "mmfeat" / "vectors" / elsewhere]
+    beside = path.with_name(path.name + suffix)
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache").expanduser())
+    except RuntimeError:  # a user without a home, as in a container
+        return [beside]
+    return [beside, cache / "mmfeat" / "vectors" / elsewhere]
 
 
 def _is_of(path, place, header):
@@ -131,8 +146,10 @@ class _Temporary:
         return self
 
     def __exit__(self, *exception):
-        self.file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self.file.close()  # which fails where a disk is full
+        finally:
+            self.path.unlink(missing_ok=True)
 
     def take_name(self, place):
         self.file.flush()
@@ -158,10 +175,23 @@ def _lock(handle):
 
 def _sweep(place):
     """Remove what killed conversions left: parts that are a minute old and that no process has locked."""
-    for part in place.parent.glob(f".{place.name}.*.part"):
+    for part in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
         with contextlib.suppress(OSError), part.open("rb") as file:
             if time.time() - part.stat().st_mtime > 60 and _lock(file.fileno()):
                 part.unlink()
+
+
+def _write_fasttext(writer, path, place):
+    """As gensim tells what is packed by its name, and reads it number by number, it gets a packed model unpacked."""
+    if not is_packed(path):
+        return writer.write_fasttext(path, path)
+    whole = _temporary(place)
+    if whole is None:
+        raise OSError(f"'{path}' cannot be unpacked in '{place.parent}'. Unpack it, or pass another `cache_dir`.")
+    with whole:
+        unpack(path, whole.file)
+        whole.file.flush()
+        return writer.write_fasttext(whole.path, path)
 
 
 def _convert(path, place, temporary, encoding):
@@ -170,7 +200,7 @@ def _convert(path, place, temporary, encoding):
         before = stamp(raw.fileno())
         writer = VectorWriter(temporary.file)
         if is_fasttext(path):
-            header = writer.write_fasttext(path)
+            header = _write_fasttext(writer, path, place)
         else:
             source = read_vectors(raw, path, encoding)
             header = writer.write(source, path)

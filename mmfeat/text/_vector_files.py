@@ -14,6 +14,7 @@ from mmfeat.text._vector_streams import DamagedError, read_block, unpacked
 _SAMPLE = 1 << 16
 _LONGEST_LINE = 1 << 24
 _HEADER = re.compile(rb"[ \t]*(-?[0-9]+)[ \t]+(-?[0-9]+)[ \t]*\r?\n?")
+_WRITTEN = re.compile(rb"[-+.0-9eE \t\r]+")
 # What else users hold in their hands, by its first bytes, with what to do about it.
 _STRANGERS = {
     b"PK\x03\x04": "a zip archive. Unpack it and pass the file inside",
@@ -144,5 +145,8 @@ def _width(line, path):
 def _is_binary(sample):
     """Whether vectors after a header are binary: numbers written out hold neither control characters nor high bytes."""
     numbers = sample.partition(b" ")[2].partition(b"\n")[0]
+    if not sample or _WRITTEN.fullmatch(numbers):
+        return False
+    # Words may hold control characters; they tell where the first line is no word with numbers.
     controls = sample.translate(None, bytes([*range(9, 14), *range(32, 256)]))
-    return bool(sample) and (bool(controls) or not numbers.isascii())
+    return bool(controls) or not numbers.isascii()

@@ -44,5 +44,9 @@ class VectorSource(SequenceTransformer):
             )
         return self._store()
 
+    def __sklearn_is_fitted__(self):
+        # A fit that failed may have set what it learned first.
+        return hasattr(self, "vectors_digest_")
+
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_opened"}

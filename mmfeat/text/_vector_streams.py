@@ -6,7 +6,7 @@ import io
 import zlib
 from pathlib import Path
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER = 1 << 18
 _BLOCK = 1 << 22
 
@@ -58,7 +58,7 @@ def file_digest(path):
 def unpacked(raw):
     """Buffered content of a raw stream, unpacked if it is gzip, whatever its name."""
     stream = io.BufferedReader(raw, _BUFFER)
-    if stream.peek(2)[:2] == _GZIP_MAGIC:
+    if stream.peek(2)[:2] == GZIP_MAGIC:
         stream = io.BufferedReader(_Gzip(stream), _BUFFER)
     return stream
 

@@ -9,15 +9,35 @@ from pathlib import Path
 import numpy as np
 
 from mmfeat.text._vector_store import HEADER_BYTES, hash_words
+from mmfeat.text._vector_streams import GZIP_MAGIC, read_block, unpacked
 
 _FASTTEXT_MAGIC = b"\xba\x16\x4f\x2f"
 _ALIGNMENT = 64
 
 
 def is_fasttext(path):
-    """Whether a file is a binary model of fastText."""
+    """Whether a file is a binary model of fastText, packed with gzip or not."""
+    with Path(path).open("rb", buffering=0) as file:
+        start, _ = read_block(unpacked(file), len(_FASTTEXT_MAGIC))
+        return start.startswith(_FASTTEXT_MAGIC)
+
+
+def is_packed(path):
+    """Whether a file is gzip, whatever its name."""
     with Path(path).open("rb") as file:
-        return file.read(len(_FASTTEXT_MAGIC)) == _FASTTEXT_MAGIC
+        return file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+
+
+def unpack(path, file):
+    """Write what a gzip file holds to another, or raise ValueError."""
+    with Path(path).open("rb", buffering=0) as raw:
+        stream = unpacked(raw)
+        block, damage = read_block(stream)
+        while block:
+            file.write(block)
+            block, damage = (b"", damage) if damage else read_block(stream)
+    if damage:
+        raise ValueError(f"'{path}' is cut off: {damage}. Fetch the file again.") from damage
 
 
 class VectorWriter:
@@ -61,12 +81,15 @@ class VectorWriter:
         self._close_part("vectors", HEADER_BYTES, "<f4")
         return self._finish(source.dim, source.where, path)
 
-    def write_fasttext(self, path):
+    def write_fasttext(self, model, path):
         """Write what gensim reads from a binary model of fastText, its n-grams too.
 
         Parameters
         ----------
+        model : path-like
+            Not packed.
         path : path-like
+            For messages.
 
         Returns
         -------
@@ -81,7 +104,7 @@ class VectorWriter:
         """
         fasttext = import_gensim("gensim.models.fasttext", "Reading a binary model of fastText")
         try:
-            keyed = fasttext.load_facebook_vectors(os.fspath(path))
+            keyed = fasttext.load_facebook_vectors(os.fspath(model))
         except (AssertionError, EOFError, NotImplementedError, OSError, TypeError, ValueError, struct.error) as error:
             raise ValueError(
                 f"The file '{path}' could not be read as a binary model of fastText: {error or type(error).__name__}. "

@@ -294,6 +294,11 @@ def test_stop_words_from_a_file(tmp_path):
     assert JiebaTokenizer(stop_words=path)("红色的 the dog") == ["红色", "dog"]
 
 
+def test_stop_words_in_capitals_drop_what_becomes_lower_case():
+    assert JiebaTokenizer(stop_words=["The", "T恤"])("THE 红色T恤") == ["红色"]
+    assert JiebaTokenizer(stop_words=["The", "T恤"], lowercase=False)("THE 红色T恤 The") == ["THE", "红色"]
+
+
 def test_parts_of_speech_are_those_of_jieba(scenes):
     from jieba import posseg
 

@@ -1,6 +1,7 @@
 """PretrainedTextFeatures against the network itself, one text at a time, and what it will not run."""
 
 import json
+import os
 import pickle
 import shutil
 import sys
@@ -80,6 +81,18 @@ def test_long_texts_are_cut_off_with_a_warning(tiny_bert):
     np.testing.assert_allclose(short[0], by_hand(tiny_bert, ["a a a a"], "mean")[0], atol=1e-5)
     with pytest.raises(ValueError, match=r"upper bound is 40\. Got 41"):
         PretrainedTextFeatures(tiny_bert, max_length=41, device="cpu").fit(texts).transform(texts)
+
+
+@pytest.mark.parametrize("max_length", [1, 2])
+def test_a_length_that_leaves_nothing_of_a_text_is_refused(tiny_bert, max_length):
+    with pytest.raises(ValueError, match=rf"`max_length` lower bound is 3.*Got {max_length} instead"):
+        PretrainedTextFeatures(tiny_bert, max_length=max_length, device="cpu").fit(["a"]).transform(["a " * 100])
+
+
+def test_a_folder_without_a_vocabulary_is_refused(copy):
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=r"holds no vocabulary of its tokenizer \(.*tokenizer\.json"):
+        PretrainedTextFeatures(copy, device="cpu").fit(["a"])
 
 
 def test_lone_surrogates_and_odd_characters_pass(tiny_bert):
@@ -230,6 +243,13 @@ def test_what_cannot_be_computed_is_refused(copy):
         PretrainedTextFeatures(copy, device="cpu").fit(TEXTS)
 
 
+@pytest.mark.parametrize("content", ['[{"type": "x.Transformer"}]', '["x"]', '{"type": "x.Transformer"}'])
+def test_modules_that_say_too_little_are_refused(copy, content):
+    (copy / "modules.json").write_text(content)
+    with pytest.raises(ValueError, match=r"modules\.json does not say the type and the path"):
+        PretrainedTextFeatures(copy, device="cpu").fit(TEXTS)
+
+
 def test_pooling_of_a_model_that_says_nothing_is_mean():
     assert own_pooling({}) == "mean"
 
@@ -262,9 +282,51 @@ def test_a_static_table_gives_the_mean_of_its_tokens(static, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     folder, table = static
     features = PretrainedTextFeatures(folder, device="cpu", batch_size=2).fit_transform(["a red ball", "", "zebra 狗"])
-    np.testing.assert_allclose(features, [table[1:4].mean(0), np.zeros(3), table[[0, 5]].mean(0)], atol=1e-6)
+    # model2vec leaves out unknown words, sentence-transformers does not.
+    known = [5] if (folder / "config.json").is_file() else [0, 5]
+    np.testing.assert_allclose(features, [table[1:4].mean(0), np.zeros(3), table[known].mean(0)], atol=1e-6)
     with pytest.warns(UserWarning, match="1 of 2"):
         short = PretrainedTextFeatures(folder, device="cpu", max_length=2).fit_transform(["a red ball", "dog"])
     np.testing.assert_allclose(short, [table[1:3].mean(0), table[4]], atol=1e-6)
     with pytest.raises(ValueError, match="pooling='mean'"):
         PretrainedTextFeatures(folder, "cls", device="cpu").fit(["a"]).transform(["a"])
+
+
+@pytest.mark.parametrize("kind", ["WordLevel", "Unigram"])
+def test_a_table_of_model2vec_gives_what_model2vec_gives(kind, tmp_path):
+    model2vec = pytest.importorskip("model2vec")
+    import tokenizers
+    from tokenizers import models
+
+    words = ["[UNK]", "a", "red", "ball", "狗"]
+    if kind == "WordLevel":
+        cutter = models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]")
+    else:
+        cutter = models.Unigram([(word, -1.0) for word in words], unk_id=0)
+    tokenizer = tokenizers.Tokenizer(cutter)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    table = np.random.default_rng(0).standard_normal((len(words), 3)).astype(np.float32)
+    model2vec.StaticModel(vectors=table, tokenizer=tokenizer, normalize=False).save_pretrained(tmp_path)
+    texts = ["a red ball", "zebra 狗", "zebra", ""]
+    expected = model2vec.StaticModel.from_pretrained(tmp_path).encode(texts)
+    np.testing.assert_allclose(PretrainedTextFeatures(tmp_path, device="cpu").fit_transform(texts), expected, atol=1e-6)
+    assert expected[1].any() and not expected[3].any()
+    assert kind == "Unigram" or not expected[2].any()  # a Unigram finds an "a" in "zebra"
+
+
+def test_a_table_without_its_tokenizer_is_told(static):
+    folder, _ = static
+    next(folder.rglob("tokenizer.json")).unlink()
+    with pytest.raises(ValueError, match=r"holds no tokenizer\.json.*Fetch"):
+        PretrainedTextFeatures(folder, device="cpu").fit(["a"])
+
+
+def test_a_second_fit_sees_that_the_folder_has_changed(static):
+    from safetensors.numpy import load_file, save_file
+
+    folder, table = static
+    features = PretrainedTextFeatures(folder, device="cpu").fit(["a"])
+    file = next(folder.rglob("*.safetensors"))
+    save_file({name: 2 * tensor for name, tensor in load_file(file).items()}, file)
+    os.utime(file, (0, 0))
+    np.testing.assert_allclose(features.fit(["a"]).transform(["a"])[0], 2 * table[1], atol=1e-6)

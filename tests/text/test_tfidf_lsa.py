@@ -209,6 +209,18 @@ def test_stop_words_and_tokenizers_of_the_users_choice():
     assert {"ball.", "cubes:"} <= set(terms)
 
 
+def test_stop_words_beside_a_tokenizer_are_dropped_without_warnings(recwarn):
+    texts = [*CHINESE, "THE 球 the T恤"]
+    plain = tfidf_lsa(None, language="zh", min_df=1, stop_words="zh+en").fit(texts)
+    tokenizer = JiebaTokenizer(stop_words=["球"])
+    beside = tfidf_lsa(None, tokenizer=tokenizer, min_df=1, stop_words="zh+en").fit(texts)
+    assert not recwarn.list
+    assert tokenizer.stop_words == ["球"]
+    single = {term for term in plain.get_feature_names_out() if " " not in term}
+    assert "the" not in single and "的" not in single
+    assert {term for term in beside.get_feature_names_out() if " " not in term} == single - {"球"}
+
+
 @pytest.mark.parametrize("ngram_range", [(1, 1), (1, 2)])
 @pytest.mark.parametrize("stop_words", [None, ["的"]])
 def test_columns_cut_at_once_give_what_the_plain_vectorizer_gives(ngram_range, stop_words):

@@ -90,6 +90,13 @@ def test_words_with_blanks_as_in_the_large_files_of_glove(tmp_path):
     assert store.vectors.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+def test_control_characters_in_words_are_not_taken_for_binary(tmp_path):
+    (tmp_path / "v").write_bytes(b"3 2\n\x01 1 -2e-3\na\x1bb 3 4\nc 5 6\n")
+    store = open_vectors(tmp_path / "v")
+    assert store.rows(["\x01", "a\x1bb", "c"]).tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(store.vectors, np.array([[1, -0.002], [3, 4], [5, 6]], np.float32))
+
+
 @pytest.mark.parametrize("encoding", ["gb18030", "big5", "gbk"])
 def test_other_encodings(encoding, tmp_path):
     (tmp_path / "v").write_text("2 2\n狗 1 2\n貓 3 4\n", encoding=encoding)
@@ -126,6 +133,7 @@ FAULTS = {
     "ragged, too long": (b"3 2\na 1 2\nb 3 4 5\nc 5 6\n", "Line 3 .* has 3 numbers after the word 'b'"),
     "ragged, blanks make up for it": (b"3 3\na 1 2 3\nb 4  5\nc 5 6 7\n", "Line 3 .* has 2 numbers"),
     "ragged, tabs make up for it": (b"2 2\na 1 2\nb 1\t2 3\n", "Line 3 .* has 3 numbers"),
+    "ragged, one row makes up for another": (b"a 1 2 3\nb 4  5\nc 6\t7 8 9\n", "Line 2 .* has 2 numbers"),
     "cut off": (b"a 1 2\nb 3 4\nc 5", "Line 3 .* has 1 numbers"),
     "no word": (b"a 1 2\n 3 4\n", "Line 2 .* no word"),
     "blank line": (b"a 1 2\n\nb 3 4\n", "Line 2 .* is empty"),
@@ -332,11 +340,16 @@ def test_a_change_within_the_tick_of_the_clock_is_seen(file, monkeypatch):
 def test_the_same_content_with_other_times_is_not_converted_again(file, monkeypatch, later):
     open_vectors(file)
     os.utime(file)
-    with monkeypatch.context() as patch:
-        forbid(patch, "read_vectors")
-        open_vectors(file)  # by its SHA-256
-        forbid(patch, "file_digest")
-        open_vectors(file)  # by the new times, which have been noted
+    read, hashed = [], []
+    real = _vector_cache.file_digest
+    monkeypatch.setattr(_vector_cache, "read_vectors", lambda *arguments: read.append(arguments))
+    monkeypatch.setattr(_vector_cache, "file_digest", lambda path: hashed.append(path) or real(path))
+    by_digest = open_vectors(file)
+    assert (read, hashed) == ([], [file])
+    by_times = open_vectors(file)  # the new ones, which have been noted
+    assert (read, hashed) == ([], [file])
+    assert by_times.header["stamp"] == _vector_cache.stamp(file) != by_digest.header["stamp"]
+    np.testing.assert_array_equal(by_times.vectors, [[1, 2], [3, 4], [5, 6]])
 
 
 def test_an_edit_while_it_is_read_is_refused(file, monkeypatch):
@@ -403,6 +416,49 @@ def test_where_nothing_can_be_written_the_cache_folder_is_used(file, tmp_path, m
 def test_a_place_that_was_named_and_cannot_be_written_is_told(file):
     with pytest.raises(OSError, match=r"cannot be written in .*`cache_dir`"):
         open_vectors(file, cache_dir=file / "below a file")
+
+
+def test_a_user_without_a_home_has_it_beside_the_file(file, monkeypatch):
+    def expanduser(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    assert open_vectors(file).rows(["b"]) == [1]
+    with pytest.raises(OSError, match=r"cannot be written in .*`cache_dir`"):
+        open_vectors(file, cache_dir=file / "below a file")
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A call of it makes all writes to temporary files in one folder fail for want of space, when they are closed too."""
+    real = os.fdopen
+    folders = set()
+
+    def fdopen(handle, mode):
+        if Path(f"/proc/self/fd/{handle}").readlink().parent not in folders:
+            return real(handle, mode)
+        os.close(handle)
+        return Path("/dev/full").open(mode)
+
+    monkeypatch.setattr(_vector_cache.os, "fdopen", fdopen)
+    return folders.add
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() or not Path("/proc/self/fd").exists(), reason="Linux")
+def test_a_full_disk_leaves_nothing_and_the_next_place_is_taken(file, full_disk, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = tmp_path / "cache" / "mmfeat" / "vectors"
+    full_disk(tmp_path)
+    assert open_vectors(file).rows(["b"]) == [1]
+    assert names(tmp_path) == ["cache", "vectors.txt"]
+    (converted,) = cache.iterdir()
+    converted.unlink()
+    full_disk(cache)
+    with pytest.raises(OSError, match=r"cannot be written in .* or .* \(No space left on device\)\..*`cache_dir`"):
+        open_vectors(file)
+    assert names(tmp_path) == ["cache", "vectors.txt"]
+    assert names(cache) == []
 
 
 def test_files_of_one_name_do_not_meet_in_a_cache_folder(tmp_path):
@@ -473,6 +529,16 @@ def test_a_killed_conversion_leaves_nothing_that_is_taken_for_whole_and_is_swept
     assert not part.exists()
 
 
+def test_parts_are_swept_up_whatever_the_name_of_the_file(tmp_path):
+    path = tmp_path / "vectors [1].txt"
+    path.write_bytes(GOOD)
+    part = tmp_path / ".vectors [1].txt.mmfeat.abc.part"
+    part.touch()
+    age(part, 100)
+    open_vectors(path)
+    assert not part.exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="flock")
 def test_a_part_that_a_process_is_writing_is_not_swept_up(file):
     import fcntl
@@ -516,3 +582,23 @@ def test_a_binary_model_of_fasttext_with_its_subwords(tmp_path):
     (tmp_path / "cut.bin").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"cut.bin' could not be read as a binary model"):
         open_vectors(tmp_path / "cut.bin")
+
+
+@pytest.mark.parametrize("name", ["v.bin.gz", "v"])
+def test_a_packed_binary_model_of_fasttext(name, tmp_path):
+    models = pytest.importorskip("gensim.models")
+    from gensim.models.fasttext import save_facebook_model
+
+    model = models.FastText([["dog", "cat"], ["狗", "dog"]] * 20, vector_size=4, min_count=1, bucket=50, seed=1)
+    save_facebook_model(model, str(tmp_path / "v.bin"))
+    packed = gzip.compress((tmp_path / "v.bin").read_bytes())
+    (tmp_path / "v.bin").unlink()
+    (tmp_path / name).write_bytes(packed)
+    store = open_vectors(tmp_path / name)
+    np.testing.assert_allclose(store.take(store.rows(["狗", "cat"])), model.wv[["狗", "cat"]], atol=1e-6)
+    np.testing.assert_allclose(store.ngrams, model.wv.vectors_ngrams, atol=1e-6)
+    assert names(tmp_path) == [name, f"{name}.mmfeat"]
+    (tmp_path / name).write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ValueError, match=r"is cut off: the compressed data end too early"):
+        open_vectors(tmp_path / name)
+    assert names(tmp_path) == [name, f"{name}.mmfeat"]

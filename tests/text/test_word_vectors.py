@@ -10,6 +10,7 @@ import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -193,6 +194,7 @@ def test_chinese_is_cut_by_jieba(file, table):
         (lambda text: text, r"`tokenizer` gave 'a ball' \(str\) for text 1"),
         (lambda text: None, r"`tokenizer` gave None \(NoneType\) for text 0"),
         (lambda text: [3], r"`tokenizer` gave the word 3 \(int\)"),
+        (lambda text: ["a", ["dog"]], r"`tokenizer` gave the word \['dog'\] \(list\)"),
         ("de", "'tokenizer' parameter"),
     ],
 )
@@ -223,6 +225,14 @@ def test_a_column_without_words_is_refused(file):
 def test_a_column_in_another_language_is_refused(file):
     with pytest.raises(ValueError, match=r"No word of the 2 texts has a vector; .* 'ein', 'mann'"):
         WordVectors(file).fit(["Ein Mann", "ein Haus"])
+
+
+def test_a_fit_that_failed_leaves_nothing_that_looks_fitted(file):
+    encoder = WordVectors(file)
+    with pytest.raises(ValueError, match="has a vector"):
+        encoder.fit(["Ein Mann"])
+    with pytest.raises(NotFittedError):
+        encoder.transform(TEXTS)
 
 
 # Words without a vector

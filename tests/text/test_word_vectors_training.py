@@ -43,7 +43,7 @@ def test_fasttext_is_that_of_gensim_and_knows_words_by_their_parts(models):
     np.testing.assert_allclose(keyed.transform(["balls dog"])[0], expected[["balls", "dog"]], atol=1e-6)
 
 
-@pytest.mark.parametrize("lengths", [(1, 2), (2, 2), (3, 6), (5, 9)])
+@pytest.mark.parametrize("lengths", [(0, 2), (1, 2), (2, 2), (3, 6), (5, 9)])
 def test_ngrams_are_hashed_as_in_fasttext(lengths, models):
     from gensim.models.fasttext import ft_ngram_hashes
 
