@@ -103,6 +103,8 @@ class Call:
             return
         with _naming_rows(batch):
             output = self._transformer.transform(self._rows.take(batch))
+            if hasattr(output, "in_parts"):  # bags too many for one call to hold, computed when they are asked for
+                output = list(output)
         encoded = self._gathered.add(batch, output)
         self.n_computed += len(batch)
         failed = [(batch[place], path, _renamed(text, batch)) for place, path, text in _errors_of(self._transformer)]

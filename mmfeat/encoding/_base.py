@@ -1,6 +1,7 @@
 """What the encoders of bags share: sampling, projection, spatial cells, and chunks of bounded memory."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -35,6 +36,7 @@ class BagEncoder(SequenceTransformer):
         "max_samples": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
+    _lots: Any  # what `random_state` has come to in a stream
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -80,7 +82,7 @@ class BagEncoder(SequenceTransformer):
         Raises
         ------
         ValueError
-            As in :meth:`fit`.
+            As in :meth:`fit`, or if a :class:`FisherVector` was fitted by :meth:`fit`, which keeps nothing to go on with.
         """
         return self._learn(X, afresh=not hasattr(self, "n_features_in_"), stream=True)
 
@@ -102,7 +104,8 @@ class BagEncoder(SequenceTransformer):
             As in :meth:`fit`, or if a bag has another width than those of :meth:`fit`.
         """
         check_is_fitted(self)
-        if hasattr(X, "in_parts"):  # too many to be held: LocalDescriptors computes them when they are asked for
+        # Too many to be held: LocalDescriptors computes them when they are asked for.
+        if hasattr(X, "in_parts") and len(X):
             return np.concatenate([self._encode_checked(part) for part in X.in_parts()])
         return self._encode_checked(X)
 
@@ -114,9 +117,10 @@ class BagEncoder(SequenceTransformer):
     # Learning
 
     def _learn(self, X, afresh, stream):
-        rng = check_random_state(self.random_state)
+        # In a stream it goes on: from a seed, every batch would be drawn by the same lots, and some rows never leave.
+        rng = check_random_state(self.random_state if afresh else self._lots)
         # Of bags too many to be held, those of items drawn at random stand for all.
-        X = X.sample(rng) if hasattr(X, "in_parts") else X
+        X = X.sample(rng, self.max_samples) if hasattr(X, "in_parts") and len(X) else X
         bags = check_bags(X, n_features=None if afresh else getattr(self, "n_features_in_", None))
         width = bags[0].shape[1]
         self._check_settings(width)
@@ -129,6 +133,7 @@ class BagEncoder(SequenceTransformer):
             self._start(self._project(rows), n_seen if stream else None, rng)
         elif n_seen:
             self._go_on(self._project(rows), n_seen, rng)
+        self._lots = rng if stream and self.random_state is not None else self.random_state
         self.n_features_in_ = width
         self.n_features_out_ = len(self._cell_names()) * len(self._vector_names())
         self._count(bags, afresh)

@@ -8,6 +8,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from mmfeat.encoding._mixture import Densities, Mixture
+from mmfeat.encoding._project import ROUNDING
 
 _BLOCK_VALUES = 2**17
 # Of the starting posteriors this much is shared evenly, so that a cluster without rows starts from the whole sample.
@@ -81,6 +82,7 @@ class _Sample:
         self.block = max(1, _BLOCK_VALUES // rows.shape[1])
         self.centre = rows.mean(axis=0, dtype=np.float64)
         variances = sum(((block - self.centre) ** 2).sum(axis=0) for _, block in self.blocks()) / len(rows)
+        variances[variances <= ROUNDING * self.centre**2] = 0
         typical = variances.mean() or 1.0
         self.least_variances = var_floor * np.where(variances > 1e-10 * typical, variances, typical)
         if kind != "gaussian":

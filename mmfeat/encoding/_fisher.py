@@ -92,8 +92,8 @@ class FisherVector(BagEncoder):
     opposite of that by the standard deviation which the papers write. No inner product or norm is changed by it.
 
     :meth:`partial_fit` keeps an even sample of `max_samples` descriptors of all that went by, in memory and in the
-    pickle, and goes on with expectation maximisation on it. The sample needs 8 bytes a descriptor and component
-    while the mixture is learned.
+    pickle, and goes on with expectation maximisation on it; a stream must begin with it, for :meth:`fit` keeps no
+    sample. The sample needs 8 bytes a descriptor and component while the mixture is learned.
 
     The sentence feature of Klein et al. joins, for word vectors, ``FisherVector(30, mixture="gaussian")`` and
     ``mixture="hybrid"``, both with ``gradients=("means", "scales")`` and ``projection="ica"``.
@@ -200,6 +200,11 @@ class FisherVector(BagEncoder):
         self._learn_mixture(self._keep(rows, n_seen, rng), None, rng)
 
     def _go_on(self, rows, n_seen, rng):
+        if self._reservoir is None:
+            raise ValueError(
+                "`fit` kept no descriptors that `partial_fit` could go on with. Begin the stream with `partial_fit`, or "
+                "pass all bags to `fit`."
+            )
         self._learn_mixture(self._keep(rows, n_seen, rng), as_mixture(self.mixture_), rng)
 
     def _keep(self, rows, n_seen, rng):

@@ -33,6 +33,8 @@ class Gradients:
             "scale_of_mass": np.where(laplacian, 1, 1 - shifts**2) / halves,
             "roots": roots[:, 0],
         }
+        # Those of narrow components far from the centre cancel each other.
+        dtype = dtype if self.densities.fits_float32 else np.float64
         self.coefficients = {name: values.astype(dtype) for name, values in coefficients.items()}
 
     def assign(self, rows):

@@ -5,6 +5,8 @@ from sklearn.decomposition import FastICA
 
 # Directions whose variance is below this share of the largest hold rounding errors alone.
 _NO_VARIANCE = 1e-10
+ROUNDING = 1e-22
+"""Variance that a constant column may seem to have by the rounding of its float64 mean, as a share of its square."""
 
 
 class Projection:
@@ -55,7 +57,8 @@ def learn_projection(rows, n_components, kind, rng):
     directions = directions * np.where(directions[largest, np.arange(n_components)] < 0, -1, 1)
     if kind == "pca":
         return Projection(mean, directions)
-    alive = variances > _NO_VARIANCE * max(variances[0], np.finfo(np.float64).tiny)
+    least = max(_NO_VARIANCE * variances[0], ROUNDING * (mean @ mean), np.finfo(np.float64).tiny)
+    alive = variances > least
     matrix = np.where(alive, directions / np.sqrt(np.where(alive, variances, 1)), 0)
     if kind == "ica" and alive.any():
         matrix[:, alive] = matrix[:, alive] @ _independent(Projection(mean, matrix[:, alive]), rows, rng)

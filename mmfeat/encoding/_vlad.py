@@ -6,7 +6,8 @@ from mmfeat.encoding._cells import signed_power, unit_length
 from mmfeat.encoding._vocabulary import VocabularyEncoder
 from mmfeat.utils._compat import StrOptions
 
-_ROUNDING = 8 * np.finfo(np.float32).eps
+# Shares of the length of a word that are rounding: of descriptors, and in float64 of the running means of k-means.
+_ROUNDING = {np.dtype(np.float32): 8 * np.finfo(np.float32).eps, np.dtype(np.float64): 1e-11}
 
 
 class VLAD(VocabularyEncoder):
@@ -137,7 +138,7 @@ class VLAD(VocabularyEncoder):
         sums -= total * self.vocabulary_
         # Descriptors that are all equal to their word leave rounding errors, which the norms would blow up.
         largest = total[:, :, 0] * np.linalg.norm(self.vocabulary_, axis=1)
-        sums[np.linalg.norm(sums, axis=2) <= _ROUNDING * largest] = 0
+        sums[np.linalg.norm(sums, axis=2) <= _ROUNDING[rows.dtype] * largest] = 0
         return sums
 
     def _finish(self, sums, counts, model):

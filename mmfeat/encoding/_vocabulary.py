@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 
 from mmfeat.encoding._base import BagEncoder
@@ -11,6 +12,8 @@ from mmfeat.utils._compat import Interval, StrOptions
 
 # Two words are told apart in float32 only if their squared distances differ by more than this share of the terms.
 _ROUNDING = 16 * np.finfo(np.float32).eps
+# Words of a stream with less than this share of the descriptors of the commonest may start anew (scikit-learn's default).
+_RAREST = 0.01
 
 
 class VocabularyEncoder(BagEncoder):
@@ -33,13 +36,25 @@ class VocabularyEncoder(BagEncoder):
 
     def _start(self, rows, n_seen, rng):
         # In float64: in float32 the running means of mini-batch k-means drift, by 0.4 % in 100 passes.
+        exact = rows.astype(np.float64, copy=False)
+        seed = rng.randint(2**31 - 1)
         self._kmeans = MiniBatchKMeans(
-            self.n_words, batch_size=4096, n_init=1, compute_labels=False, random_state=rng.randint(2**31 - 1)
-        ).fit(rows.astype(np.float64, copy=False))
+            self.n_words, batch_size=4096, n_init=1, compute_labels=False, random_state=seed
+        ).fit(exact)
+        if n_seen is not None:
+            self._begin_stream(exact, n_seen)
         self._settle(rows)
 
+    def _begin_stream(self, rows, n_seen):
+        """Let each descriptor count once: `fit` counts it in every pass, and later batches would move nothing."""
+        centres = self._kmeans.cluster_centers_
+        self._kmeans = clone(self._kmeans).set_params(init=centres, reassignment_ratio=0)
+        self._kmeans.partial_fit(rows, sample_weight=np.full(len(rows), n_seen / len(rows)))
+        self._kmeans.set_params(init="k-means++", reassignment_ratio=_RAREST).cluster_centers_ = centres
+
     def _go_on(self, rows, n_seen, rng):
-        self._kmeans.partial_fit(rows.astype(np.float64, copy=False))
+        weights = np.full(len(rows), n_seen / len(rows))
+        self._kmeans.partial_fit(rows.astype(np.float64, copy=False), sample_weight=weights)
         self._settle(rows)
 
     def _settle(self, rows):

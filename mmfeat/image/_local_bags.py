@@ -74,19 +74,26 @@ class DeferredBags(Sequence):
         while part := _next_part(bags):
             yield part
 
-    def sample(self, random_state):
+    def sample(self, random_state, n_descriptors=0):
         """Bags of images drawn at random, as many as are held at a time: what an encoder learns from.
 
         Parameters
         ----------
         random_state : RandomState
+        n_descriptors : int, default=0
+            So many at least.
 
         Returns
         -------
         bags : list of ndarray
-            Together about 256 MiB, or all; in random order.
+            Together about 256 MiB, more if `n_descriptors` asks for it, or all; in random order.
         """
-        return next(self[random_state.permutation(len(self))].in_parts())
+        bags: list = []
+        for part in self[random_state.permutation(len(self))].in_parts():
+            bags += part
+            if sum(map(len, bags)) >= n_descriptors:
+                break
+        return bags
 
     def keeping(self, kept):
         """The same bags, some of them known.

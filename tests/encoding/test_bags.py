@@ -67,6 +67,17 @@ def test_constant_descriptors_never_give_nan(make):
 
 
 @each
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("projection", ["pca", "whiten", "ica"])
+@pytest.mark.parametrize("value", [0.1, 1e-5, 123.456])
+def test_constants_whose_float64_mean_is_rounded_never_give_nan(make, projection, value):
+    bags = [np.full((n, 6), value) for n in (37, 1, 1000)]
+    encoder = make(projection=projection).fit(bags)
+    for other in (bags, [bag.astype(np.float32) for bag in bags], make_bags(), [np.full((4, 6), -1e4, np.float32)]):
+        assert np.isfinite(encoder.transform(other)).all()
+
+
+@each
 def test_order_of_descriptors_is_of_no_consequence(make):
     bags = make_bags(dtype=np.float64)
     encoder = make().fit(bags)

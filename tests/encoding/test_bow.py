@@ -87,3 +87,25 @@ def test_partial_fit_moves_the_words_towards_new_descriptors():
         encoder.partial_fit([rng.normal(size=(50, 2)) + [30, 0]])
     assert before[:, 0].max() < 5
     assert encoder.vocabulary_[:, 0].max() > before[:, 0].max() + 5
+
+
+def test_each_descriptor_of_a_stream_counts_once():
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(300, 2)) + place for place in range(10)]
+    encoder = BagOfWords(1, idf=False, random_state=0)
+    for batch in batches:
+        encoder.partial_fit([batch])
+    np.testing.assert_allclose(encoder.vocabulary_[0], np.concatenate(batches).mean(axis=0), atol=0.1)
+
+
+def test_descriptors_of_a_batch_count_though_only_a_sample_of_them_is_looked_at():
+    rng = np.random.default_rng(0)
+    encoder = BagOfWords(1, idf=False, max_samples=100, random_state=0)
+    encoder.partial_fit([rng.normal(size=(100, 2))]).partial_fit([rng.normal(size=(900, 2)) + 10])
+    np.testing.assert_allclose(encoder.vocabulary_[0], 9, atol=0.4)
+
+
+def test_the_first_batch_of_a_stream_is_learned_as_in_fit():
+    bags = make_bags()
+    encoder = BagOfWords(5, random_state=0).partial_fit(bags)
+    np.testing.assert_array_equal(encoder.vocabulary_, BagOfWords(5, random_state=0).fit(bags).vocabulary_)

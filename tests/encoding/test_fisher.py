@@ -41,6 +41,16 @@ def test_float32_keeps_its_digits_far_from_the_origin_and_in_narrow_components(s
     assert np.abs(encoder.transform(bags) - exact).max() < 1e-5 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "hybrid"])
+def test_float32_keeps_its_digits_in_narrow_components_far_apart(kind):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 5)) * 1000
+    bags = [(centres[rng.integers(4, size=200)] + rng.normal(size=(200, 5))).astype(np.float32) for _ in range(3)]
+    encoder = FisherVector(4, mixture=kind, power=1, norm=None, var_floor=1e-8, random_state=0).fit(bags)
+    exact = encoder.transform([bag.astype(np.float64) for bag in bags])
+    assert np.abs(encoder.transform(bags) - exact).max() < 1e-5 * np.abs(exact).max()
+
+
 def log_densities(X, weights, centres, scales, laplacian):
     """Log-likelihood of each row, column by column, in the textbook's words."""
     total = np.zeros((len(X), len(weights)))
@@ -174,6 +184,25 @@ def test_partial_fit_keeps_a_bounded_even_sample():
     counts = np.bincount(np.rint(kept[:, 0]).astype(int), minlength=10)
     assert counts.min() > 10 and counts.max() < 60
     assert encoder.fit(make_bags())._reservoir is None
+
+
+def test_rows_of_a_stream_leave_the_sample_with_equal_chance_under_a_seed():
+    encoder = FisherVector(1, max_samples=50, max_iter=1, random_state=0)
+    encoder.partial_fit([np.arange(-49, 1.0)[:, None]])
+    for place in range(1, 401):
+        encoder.partial_fit([np.full((1, 1), float(place))])
+    kept = encoder._reservoir.rows
+    # 50, 300 and 100 of 450 rows.
+    assert (kept <= 0).mean() == pytest.approx(1 / 9, abs=0.09)
+    assert (kept > 300).mean() == pytest.approx(2 / 9, abs=0.12)
+
+
+def test_a_stream_after_fit_is_refused():
+    encoder = FisherVector(2, random_state=0).fit(make_bags())
+    before = encoder.transform(make_bags())
+    with pytest.raises(ValueError, match="Begin the stream with `partial_fit`"):
+        encoder.partial_fit(make_bags((20,)))
+    np.testing.assert_array_equal(encoder.transform(make_bags()), before)
 
 
 def test_a_mixture_of_another_library_may_take_the_place():

@@ -53,3 +53,12 @@ def test_descriptors_equal_to_their_word_give_zeros_not_noise():
     bag = np.full((37, 5), 0.1, dtype=np.float32)
     encoder = VLAD(1, random_state=0).fit([bag])
     assert not encoder.transform([bag, bag[:1]]).any()
+
+
+def test_float64_descriptors_far_from_the_origin_keep_their_residuals():
+    bags = make_bags(dtype=np.float64)
+    encoder = VLAD(4, random_state=0).fit(bags)
+    moved = [bag + 1e7 for bag in bags]
+    far = VLAD(4, random_state=0).fit(moved)
+    far.vocabulary_ = encoder.vocabulary_ + 1e7
+    np.testing.assert_allclose(far.transform(moved), encoder.transform(bags), atol=1e-5)

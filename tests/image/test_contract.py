@@ -9,14 +9,16 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from mmfeat.image import CNNFeatures, ColorHistogram, HOGFeatures, ImageDecodeError
+from mmfeat.image import CNNFeatures, ColorHistogram, ColorMoments, HOGFeatures, ImageDecodeError, TextureFeatures
 from mmfeat.utils._progress import progress
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 
 ESTIMATORS = [
     ColorHistogram(bins=4, grid=2),
+    ColorMoments(grid=2),
     HOGFeatures(size=(48, 48)),
+    TextureFeatures(grid=2, size=(48, 40)),
     CNNFeatures("squeezenet1_1", weights=None, batch_size=2),
 ]
 
@@ -123,5 +125,5 @@ def test_a_bad_image_is_named(estimator, images, paths):
 
 def test_images_of_one_pixel_and_of_extreme_shape(images):
     tiny = [np.full((1, 1), 7, np.uint8), np.zeros((2, 700, 3), np.uint8)]
-    for model in (ColorHistogram(), HOGFeatures(size=(24, 24)), clone(ESTIMATORS[2])):
+    for model in (ColorHistogram(), ColorMoments(), HOGFeatures(size=(24, 24)), clone(ESTIMATORS[-1])):
         assert np.isfinite(model.fit(tiny).transform(tiny)).all()

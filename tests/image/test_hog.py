@@ -53,6 +53,24 @@ def test_equals_scikit_image_at_odd_sizes(size, pixels_per_cell, cells_per_block
     assert len(model.get_feature_names_out()) == model.n_features_out_ == hog(image, **options).size
 
 
+@pytest.mark.parametrize("block_norm", NORMS)
+@pytest.mark.parametrize("transform_sqrt", [False, True])
+@pytest.mark.parametrize("channel_axis", [None, -1])
+def test_equals_scikit_image_before_the_rounding_to_float32(block_norm, transform_sqrt, channel_axis):
+    image = picture((61, 47) if channel_axis is None else (61, 47, 3), seed=2)
+    options = {
+        "pixels_per_cell": (7, 5),
+        "cells_per_block": (2, 3),
+        "orientations": 11,
+        "block_norm": block_norm,
+        "transform_sqrt": transform_sqrt,
+        "channel_axis": channel_axis,
+    }
+    got = HOGFeatures(size=(61, 47), **options)._describe(image, 0)
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(got, hog(image, **options), atol=1e-6)  # histograms of float32 there
+
+
 def test_gradients_are_looked_up_as_they_would_be_computed():
     for shape in ((70, 90), (70, 90, 3)):
         pixels = picture(shape, seed=3)

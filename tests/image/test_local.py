@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from mmfeat.encoding import BagOfWords, FisherVector
+from mmfeat.encoding._sample import sample_rows
 from mmfeat.image import ImageDecodeError, LocalDescriptors
 
 WIDTHS = {"sift": 128, "surf": 64, "orb": 256}
@@ -256,6 +257,19 @@ def test_deferred_parts_are_bounded(many, monkeypatch):
     assert all(sum(bag.nbytes for bag in part[:-1]) < 60_000 for part in parts)
     assert sum(map(len, parts)) == 9
     assert sum(bag.nbytes for bag in bags.sample(np.random.RandomState(0))[:-1]) < 60_000
+    sample = bags.sample(np.random.RandomState(0), 200)
+    assert 200 <= sum(map(len, sample)) < sum(map(len, bags))
+    assert len(bags.sample(np.random.RandomState(0), 10**6)) == 9
+
+
+def test_encoders_learn_from_as_many_deferred_descriptors_as_they_ask_for(many, monkeypatch):
+    monkeypatch.setattr("mmfeat.image._local_bags._PART_BYTES", 10_000)
+    seen = []
+    monkeypatch.setattr("mmfeat.encoding._base.sample_rows", lambda *a: seen.append(sample_rows(*a)) or seen[-1])
+    BagOfWords(3, max_samples=150, random_state=0).fit(
+        LocalDescriptors(sampling="dense", max_bytes=0).fit_transform(many)
+    )
+    assert len(seen[0]) == 150
 
 
 def test_a_deferred_bag_of_an_image_that_is_gone_names_its_row(many, tmp_path):
@@ -279,3 +293,11 @@ def test_encoders_take_deferred_bags_a_part_at_a_time(many, encoder, monkeypatch
     np.testing.assert_allclose(fitted.transform(deferred.transform(many)), expected, atol=1e-4)
     pipeline = make_pipeline(deferred, clone(encoder)).set_output(transform="pandas")
     np.testing.assert_allclose(pipeline.fit_transform(many).to_numpy(), expected, atol=1e-4)
+
+
+def test_an_empty_slice_of_deferred_bags_is_refused_like_an_empty_list(many):
+    bags = LocalDescriptors(sampling="dense", max_bytes=0).fit_transform(many)
+    encoder = BagOfWords(3, random_state=0).fit(bags)
+    for method in (encoder.fit, encoder.transform, encoder.partial_fit):
+        with pytest.raises(ValueError, match="at least one bag"):
+            method(bags[:0])
