@@ -33,6 +33,7 @@ from mmfeat.utils._discovery import all_estimators, public_objects
 NUMERIC = {
     "CCA": {"n_components": 1},
     "KernelCCA": {"n_components": 1},
+    "DeepCCA": {"n_components": 1, "hidden": (4,), "max_epochs": 1, "random_state": 0},
     "GeneralizedCCA": {"n_components": 1},
     "LearnedProjection": {"n_components": 1, "max_epochs": 1, "random_state": 0},
     "MultiLabelCCA": {"n_components": 1},

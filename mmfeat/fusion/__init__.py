@@ -2,12 +2,14 @@
 
 from mmfeat.fusion._cca import CCA
 from mmfeat.fusion._ccazoo import CCAZoo
+from mmfeat.fusion._deep_cca import DeepCCA
 from mmfeat.fusion._diagnostics import redundancy, wilks_test
 from mmfeat.fusion._explain import explain
 from mmfeat.fusion._explanation import Explanation
 from mmfeat.fusion._generalized import GeneralizedCCA
 from mmfeat.fusion._kernel import KernelCCA
 from mmfeat.fusion._learned import LearnedProjection
+from mmfeat.fusion._learning_curve import plot_learning_curve
 from mmfeat.fusion._multilabel import MultiLabelCCA
 from mmfeat.fusion._permutation import permutation_test
 from mmfeat.fusion._pls import PLS
@@ -18,6 +20,7 @@ __all__ = [
     "CCA",
     "PLS",
     "CCAZoo",
+    "DeepCCA",
     "Explanation",
     "GeneralizedCCA",
     "KernelCCA",
@@ -27,6 +30,7 @@ __all__ = [
     "SemanticMatching",
     "explain",
     "permutation_test",
+    "plot_learning_curve",
     "redundancy",
     "wilks_test",
 ]

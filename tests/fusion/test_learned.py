@@ -16,8 +16,9 @@ from scipy import sparse
 from sklearn.base import clone
 
 from mmfeat.fusion import CCA, LearnedProjection
-from mmfeat.fusion._losses import hardest_triplet, infonce
-from mmfeat.fusion._training import _loss, _warm_up_and_cosine, mean_reciprocal_rank
+from mmfeat.fusion._learning._batches import hold_out
+from mmfeat.fusion._learning._ranking import mean_reciprocal_rank
+from mmfeat.fusion._learning._training import pair_loss, warm_up_and_cosine
 from mmfeat.metrics import match_groups, rank_embeddings, recall_at_k
 
 LOSSES = ["infonce", "triplet"]
@@ -41,44 +42,6 @@ def random_start(n_components, **parameters):
 
 def recall(projection, X, Y, k=1):
     return recall_at_k(rank_embeddings(projection.transform(X), projection.transform_y(Y)), k=k)
-
-
-def test_infonce_by_hand():
-    scores = torch.tensor([[1.0, 0.0], [0.5, 1.0]], dtype=torch.float64)
-    loss = infonce(scores, torch.eye(2, dtype=torch.bool), torch.tensor(0.5, dtype=torch.float64))
-    rows = np.log(1 + np.exp(-2)), np.log(1 + np.exp(-1))
-    columns = np.log(1 + np.exp(-1)), np.log(1 + np.exp(-2))
-    assert loss.item() == pytest.approx((np.mean(rows) + np.mean(columns)) / 2)
-
-
-def test_triplet_by_hand():
-    scores = torch.tensor([[0.9, 0.8, 0.1], [0.3, 0.5, 0.2], [0.0, 0.6, 0.7]])
-    # Hardest wrong text of each image, then hardest wrong image of each text, above margin 0.2.
-    texts = (0.2 + 0.8 - 0.9, 0.2 + 0.3 - 0.5, 0.2 + 0.6 - 0.7)
-    images = (0.0, 0.2 + 0.8 - 0.5, 0.0)
-    loss = hardest_triplet(scores, torch.eye(3, dtype=torch.bool), 0.2)
-    assert loss.item() == pytest.approx(np.mean(texts) + np.mean(images), abs=1e-6)
-
-
-@pytest.mark.parametrize("loss", [infonce, hardest_triplet])
-def test_captions_of_one_image_are_not_negatives(loss):
-    setting = torch.tensor(0.2)
-    same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.bool)
-    scores = torch.tensor([[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.2, 0.4, 0.7]])
-    sibling_moved = scores.clone()
-    sibling_moved[0, 1] = sibling_moved[1, 0] = 5.0
-    assert loss(scores, same, setting) == loss(sibling_moved, same, setting)
-    stranger_moved = scores.clone()
-    stranger_moved[0, 2] = 5.0
-    assert loss(stranger_moved, same, setting) > loss(scores, same, setting)
-
-
-@pytest.mark.parametrize("loss", [infonce, hardest_triplet])
-def test_gradients_are_right(loss):
-    scores = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    same = torch.eye(5, dtype=torch.bool)
-    setting = torch.tensor(0.3, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda s: loss(s, same, setting), (scores,))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -148,12 +111,12 @@ def test_components_beyond_those_of_cca_are_learned():
 def test_groups_are_held_out_together_and_ranked_as_one_image():
     X, Y = make_views(60)
     groups = np.repeat(np.arange(60), 3)
-    projection = random_start(8, max_epochs=40, batch_size=32)
+    projection = random_start(8, max_epochs=40, batch_size=32, early_stopping=False)
     projection.fit(X[groups], np.repeat(Y, 3, axis=0), groups=groups)
     relevance = match_groups(np.arange(60), groups)
     ranks = rank_embeddings(projection.transform(X), projection.transform_y(np.repeat(Y, 3, axis=0)), relevance)
     assert recall_at_k(ranks, k=5) > 0.8
-    held_out = projection._hold_out(groups, np.random.RandomState(0))
+    held_out = hold_out(groups, np.random.RandomState(0), 0.1)
     assert 0 < held_out.sum() < 180
     assert all(len(set(held_out[groups == group])) == 1 for group in range(60))
 
@@ -168,7 +131,7 @@ def test_the_best_epoch_is_kept_and_training_stops():
 def test_the_weights_kept_are_those_of_the_best_epoch():
     X, Y = make_views(noise=5)
     kept = random_start(8, max_epochs=40, learning_rate=3e-2).fit(X, Y)
-    held_out = kept._hold_out(np.arange(200), np.random.RandomState(0))
+    held_out = hold_out(np.arange(200), np.random.RandomState(0), 0.1)
     curve = np.array(kept.validation_curve_)
     scores = kept.transform(X[held_out]) @ kept.transform_y(Y[held_out]).T
     ours = mean_reciprocal_rank(torch.tensor(scores), torch.arange(len(scores)))
@@ -178,7 +141,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch():
 
 def test_held_out_images_shape_nothing_that_they_are_judged_by():
     X, Y = make_views()
-    held_out = LearnedProjection(random_state=0)._hold_out(np.arange(200), np.random.RandomState(0))
+    held_out = hold_out(np.arange(200), np.random.RandomState(0), 0.1)
     moved_x, moved_y = X.copy(), Y.copy()
     moved_x[held_out] += 1000
     moved_y[held_out] = moved_y[held_out][::-1]
@@ -200,7 +163,7 @@ def test_the_validation_score_counts_ties_against():
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
-    factor = _warm_up_and_cosine(100)
+    factor = warm_up_and_cosine(100)
     rates = [factor(step) for step in range(101)]
     assert_allclose(rates[:10], np.arange(1, 11) / 10)
     assert rates[55] == pytest.approx(0.5)
@@ -210,16 +173,19 @@ def test_the_schedule_warms_up_and_ends_at_zero():
 
 def test_weight_decay_shrinks_weights():
     X, Y = make_views()
-    sizes = [
-        np.abs(random_start(8, max_epochs=5, weight_decay=decay).fit(X, Y).x_layers_[0][0]).mean() for decay in (0, 30)
-    ]
+    sizes = []
+    for decay in (0, 30):
+        (member,) = random_start(8, max_epochs=5, weight_decay=decay).fit(X, Y).members_
+        sizes.append(np.abs(member["x"]["head"]["parameters"][0]).mean())
     assert sizes[1] < 0.7 * sizes[0]
 
 
 def test_the_temperature_is_bounded_from_below():
-    settings = SimpleNamespace(loss="infonce", margin=0.2)
-    scores, same = torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.eye(2, dtype=torch.bool)
-    cold, bound = (_loss(scores, same, torch.tensor(np.log(value)), settings) for value in (1e-6, 0.01))
+    settings = SimpleNamespace(loss="infonce", margin=None, similarity="cosine", half=False, device="cpu")
+    x, y, same = torch.eye(2), torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.eye(2, dtype=torch.bool)
+    cold, bound = (
+        pair_loss(x, y, same, {"log_temperature": torch.tensor(np.log(value))}, settings) for value in (1e-6, 0.01)
+    )
     assert cold == bound
 
 
@@ -258,7 +224,8 @@ def test_transform_is_the_head_that_was_trained():
     X, Y = make_views()
     projection = random_start(8, hidden=(16, 12), max_epochs=2).fit(X, Y)
     layers = []
-    for weight, bias in projection.x_layers_:
+    parameters = projection.members_[0]["x"]["head"]["parameters"]
+    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
         layer = torch.nn.Linear(*weight.shape)
         layer.weight.data, layer.bias.data = torch.tensor(weight.T), torch.tensor(bias)
         layers += [layer, torch.nn.ReLU()]
@@ -298,9 +265,12 @@ def test_a_diverging_loss_is_told():
 @pytest.mark.parametrize(
     ("parameters", "groups", "message"),
     [
-        ({"loss": "infonc"}, None, "loss"),
+        ({"loss": "infonc"}, None, "`loss` is 'infonc', which is unknown. Did you mean 'infonce'"),
+        ({"loss": "xyz"}, None, "Known are 'barlow', 'cca'"),
+        ({"batch_size": 201}, None, "`batch_size` is 201, but there are 180 pairs to train on"),
+        ({"checkpoint": "c.npz"}, None, "A checkpoint needs an int as `random_state`"),
         ({"batch_size": 1}, None, "batch_size"),
-        ({"hidden": (8,)}, None, "A start from CCA needs linear heads"),
+        ({"hidden": (8,)}, None, "A start from CCA needs two matrices and linear heads"),
         ({"hidden": (0,), "init": "random"}, None, r"`hidden` must hold integers of at least 1. Got \(0,\)"),
         ({"device": "gpu"}, None, "`device` must be 'auto'"),
         ({"device": "cuda:99"}, None, "`device` is 'cuda:99', but torch sees"),
@@ -312,6 +282,151 @@ def test_bad_settings_are_refused(parameters, groups, message):
     X, Y = make_views()
     with pytest.raises(ValueError, match=message):
         LearnedProjection(8, max_epochs=1, **parameters).fit(X, Y, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("X", "Y", "labels", "message"),
+    [
+        (np.ones((5, 3)), np.eye(5), None, None),
+        (np.eye(5), np.ones((5, 3)), None, "All texts are the same"),
+        (np.eye(5), sparse.csr_array(np.ones((5, 3))), None, "All texts are the same"),
+        (np.eye(5), [np.ones((2, 3))] * 5, None, "All texts are the same"),
+        (np.eye(5), np.eye(4), None, "inconsistent numbers of samples"),
+        (np.eye(1), np.eye(1), None, "minimum of 2 is required"),
+        (np.eye(5), np.eye(5), ["a"] * 5, "`labels` holds one class only, 'a'"),
+        (np.eye(5), np.eye(5), ["a", "b"], r"`labels` must have one row a pair, 5. Got 2"),
+        (np.eye(5), [np.ones((2, 3))] * 4 + [np.ones((2, 4))], None, "Bag 4 has 4 columns. Expected 3"),
+    ],
+)
+def test_bad_views_are_refused(X, Y, labels, message):
+    projection = LearnedProjection(2, max_epochs=1, init="random", random_state=0)
+    if message is None:
+        projection.fit(X, Y, labels=labels)
+        return
+    with pytest.raises(ValueError, match=message):
+        projection.fit(X, Y, labels=labels)
+
+
+@pytest.mark.parametrize(
+    "loss", ["siglip", "triplet_sum", "ranking", "cosine", "contrastive", "euclidean", "cca", "vicreg", "barlow"]
+)
+def test_every_loss_learns_the_common_space(loss):
+    X, Y = make_views(400)
+    projection = random_start(8, loss=loss, max_epochs=30, batch_size=100).fit(X[:300], Y[:300])
+    # Chance is 10 %.
+    assert recall(projection, X[300:], Y[300:], k=10) > 0.6
+
+
+def test_a_loss_of_ones_own_is_asked():
+    X, Y = make_views(400)
+    seen = []
+
+    def loss(x, y, same):
+        seen.append((tuple(x.shape), tuple(y.shape), tuple(same.shape), bool(same.diagonal().all())))
+        return ((x - y) ** 2).sum(dim=1).mean() - 0.5 * torch.pdist(x).mean()
+
+    projection = random_start(8, loss=loss, max_epochs=20, batch_size=100, early_stopping=False)
+    projection.fit(X[:300], Y[:300])
+    assert seen[0] == ((100, 8), (100, 8), (100, 100), True)
+    assert recall(projection, X[300:], Y[300:], k=10) > 0.6
+
+
+def test_dot_products_keep_the_lengths_of_rows():
+    X, Y = make_views()
+    parameters = {"loss": "siglip", "max_epochs": 2}
+    lengths = np.linalg.norm(random_start(8, similarity="dot", **parameters).fit(X, Y).transform(X), axis=1)
+    assert lengths.std() > 0.01
+    assert_allclose(np.linalg.norm(random_start(8, **parameters).fit(X, Y).transform(X), axis=1), 1, atol=1e-5)
+
+
+def test_an_ensemble_is_the_mean_of_its_members_cosines():
+    X, Y = make_views()
+    projection = random_start(8, ensemble=3, max_epochs=3).fit(X, Y)
+    assert projection.n_components_ == projection.transform(X).shape[1] == 24
+    expected = 0
+    for member in projection.members_:
+        single = clone(projection).set_params(ensemble=1).fit(X, Y)
+        single.members_ = [member]
+        expected = expected + single.transform(X) @ single.transform_y(Y).T / 3
+    assert_allclose(projection.transform(X) @ projection.transform_y(Y).T, expected, atol=1e-5)
+    weights = [member["x"]["head"]["parameters"][0] for member in projection.members_]
+    assert np.abs(weights[0] - weights[1]).max() > 0.01
+
+
+def test_labels_are_learned_along():
+    rng = np.random.default_rng(0)
+    classes = np.array(["cat", "dog", "owl"])[rng.integers(3, size=300)]
+    # The class stands in both views, far below the noise that the pair shares.
+    X, Y = make_views(300)
+    X[:, :3] += (classes[:, None] == np.unique(classes)) * 2.0
+    Y[:, :3] += (classes[:, None] == np.unique(classes)) * 2.0
+
+    def gap(**parameters):
+        projection = random_start(8, max_epochs=40, batch_size=50, early_stopping=False, **parameters)
+        rows = projection.fit(X, Y, labels=classes).transform(X)
+        scores, same = rows @ rows.T, classes[:, None] == classes
+        return scores[same].mean() - scores[~same].mean()
+
+    assert gap(label_weight=2.0) > 2 * gap(label_weight=0.0)
+    indicators = (classes[:, None] == np.unique(classes)).astype(float)
+    projection = random_start(8, max_epochs=2).fit(X, Y, labels=indicators)
+    assert np.isfinite(projection.loss_curve_).all()
+
+
+def test_partial_fit_goes_on_with_new_pairs():
+    X, Y = make_views(600)
+    projection = random_start(8, batch_size=50)
+    for _ in range(15):
+        for start in range(0, 400, 100):
+            projection.partial_fit(X[start : start + 100], Y[start : start + 100])
+    assert recall(projection, X[400:], Y[400:], k=10) > 0.7
+    assert len(projection.loss_curve_) == 60
+    # All of it travels in a pickle, the moments of the optimizer too.
+    data = pickle.dumps(projection)
+    assert b"torch" not in data
+    copy = pickle.loads(data)
+    for one in (projection, copy):
+        one.partial_fit(X[:100], Y[:100])
+    assert_array_equal(projection.transform(X), copy.transform(X))
+    with pytest.raises(ValueError, match="features"):
+        projection.partial_fit(X[:100, :5], Y[:100])
+
+
+def test_a_warm_start_begins_where_the_last_fit_ended():
+    X, Y = make_views()
+    projection = random_start(8, warm_start=True, max_epochs=10, early_stopping=False).fit(X, Y)
+    first = projection.transform(X)
+    projection.set_params(learning_rate=1e-12, max_epochs=1).fit(X, Y)
+    assert_allclose(projection.transform(X), first, atol=1e-4)
+    projection.set_params(warm_start=False).fit(X, Y)
+    assert np.abs(projection.transform(X) - first).max() > 0.1
+
+
+def test_a_callback_sees_each_epoch_and_can_stop():
+    X, Y = make_views()
+    records = []
+    projection = random_start(
+        8, max_epochs=10, callback=lambda record: records.append(record) or record["epoch"] == 2
+    ).fit(X, Y)
+    assert [record["epoch"] for record in records] == [0, 1, 2]
+    assert [record["loss"] for record in records] == projection.loss_curve_
+    assert [record["validation"] for record in records] == projection.validation_curve_
+
+
+def test_an_epoch_draws_some_captions_of_each_image():
+    X, Y = make_views(50)
+    groups = np.repeat(np.arange(50), 4)
+    owners = []
+
+    def loss(x, y, same):
+        owners.append(same.sum(dim=1))
+        return (x - y).square().sum()
+
+    random_start(4, loss=loss, texts_per_epoch=2, max_epochs=2, early_stopping=False, batch_size=200).fit(
+        X[groups], np.repeat(Y, 4, axis=0), groups=groups
+    )
+    assert [tuple(seen.shape) for seen in owners] == [(100,), (100,)]
+    assert all((seen == 2).all() for seen in owners)
 
 
 @pytest.mark.gpu

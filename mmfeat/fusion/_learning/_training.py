@@ -5,116 +5,226 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from mmfeat.fusion._heads import copy_of, embed, new_head, start_from
-from mmfeat.fusion._losses import hardest_triplet, infonce
+from mmfeat.fusion._learning._losses import FREE_ROWS, MARGINS, ROW_LOSSES, SCORE_LOSSES
+from mmfeat.fusion._learning._noise import Noise
+from mmfeat.fusion._learning._ranking import unit, validate
 from mmfeat.utils._progress import progress
 
 _logger = logging.getLogger(__name__)
+# CLIP's bound: a lower temperature makes training unstable.
+_COLDEST = 0.01
+_SIGLIP_BIAS = -10.0
+# Cosines to classes, times this, are logits: sharp enough to be learned, as in classifiers of unit rows.
+_LABEL_SCALE = 16.0
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to train; the meanings are those of the parameters of ``LearnedProjection``."""
 
-    n_components: int
-    hidden: tuple
-    dropout: float
-    loss: str
-    margin: float
+    loss: Any
+    similarity: str
+    margin: float | None
     temperature: float
+    label_weight: float
+    reconstruction: float
+    dropout: float
     batch_size: int
+    texts_per_epoch: int | None
     learning_rate: float
     weight_decay: float
     max_epochs: int
     patience: int
+    constant_rate: bool
+    half: bool
     device: str
     seed: int
     verbose: bool
 
 
 @dataclass
-class Outcome:
-    """What training leaves behind, all of it numpy."""
+class State:
+    """What a training is at the end of an epoch; everything that the next epoch depends on."""
 
-    x_layers: list
-    y_layers: list
+    epoch: int = 0
     loss_curve: list = field(default_factory=list)
     validation_curve: list = field(default_factory=list)
-    best_epoch: int = 0
+    best_epoch: int = -1
+    best_score: float = -np.inf
+    best: list = field(default_factory=list)
+    stopped: bool = False
 
 
-def train_heads(X, y, groups, held_out, start, settings):
-    """Train one head per view.
+@dataclass(frozen=True)
+class Data:
+    """What is trained on.
 
     Parameters
     ----------
-    X, y : ndarray or sparse matrix of shape (n_pairs, n_features) and (n_pairs, n_targets)
-        Standardised views.
+    x, y : MatrixView or BagView
     groups : ndarray of shape (n_pairs,)
         Image of each pair.
+    labels : ndarray or csr matrix, or None
+        Class of each pair, or indicators of its labels.
     held_out : ndarray of shape (n_pairs,), dtype bool
         Pairs kept from training to choose the best epoch; none of them: the last epoch is kept.
-    start : pair of (ndarray of shape (n_in, n_out), ndarray of shape (n_out,)) or None
-        Weights and bias that the linear heads start from, with at most `n_components` columns.
-    settings : Settings
+    """
 
-    Returns
-    -------
-    outcome : Outcome
+    x: Any
+    y: Any
+    groups: np.ndarray
+    labels: Any
+    held_out: np.ndarray
+
+
+class Training:
+    """One training of two heads: parameters, optimizer, generators and curves.
+
+    Parameters
+    ----------
+    data : Data
+    heads : pair of heads
+    settings : Settings
+    decoders : sequence of heads, default=()
+        What restores each view from its rows, where the settings ask for it.
+    """
+
+    def __init__(self, data, heads, settings, decoders=()):
+        self.data, self.heads, self.settings, self.decoders = data, heads, settings, decoders
+        self.noise = Noise(settings.seed, settings.device)
+        self.order = np.random.Generator(np.random.PCG64(settings.seed))
+        self.learned = _new_learned(data, heads, settings)
+        self.optimizer = _new_optimizer([*heads, *decoders], self.learned, settings)
+        self.state = State()
+        n_steps = -(-len(_epoch_rows(self, np.random.default_rng(0))) // settings.batch_size)
+        self.rate_of_step = _constant if settings.constant_rate else warm_up_and_cosine(n_steps * settings.max_epochs)
+        self.step = 0
+
+
+def train(training, *, callback=None, after_epoch=None):
+    """Run the epochs that are left.
+
+    Parameters
+    ----------
+    training : Training
+        Its state says how far it is; ``training.state.best`` holds the best weights afterwards.
+    callback : callable or None
+        Called as ``callback(record)`` with a dict of the epoch's figures; a true result stops the training.
+    after_epoch : callable or None
+        Called with the training after each epoch, to keep it.
 
     Raises
     ------
     FloatingPointError
         If the loss is no longer a number.
     """
+    settings, state = training.settings, training.state
+    held_out = np.flatnonzero(training.data.held_out)
+    epochs = range(state.epoch, settings.max_epochs)
+    for epoch in progress(epochs, desc="epochs", unit="epoch", verbose=settings.verbose):
+        if state.stopped:
+            break
+        loss = run_epoch(training)
+        state.loss_curve.append(loss)
+        if len(held_out):
+            state.validation_curve.append(validate(training, held_out))
+        score = state.validation_curve[-1] if len(held_out) else float(epoch)
+        _logger.info("epoch %d: loss %.4f, score %.4f", epoch + 1, loss, score)
+        state.epoch = epoch + 1
+        if score > state.best_score:
+            state.best_score, state.best_epoch = score, epoch
+            state.best = [part.detach().cpu().numpy().copy() for part in parameters_of(training.heads)]
+        state.stopped = epoch - state.best_epoch >= settings.patience
+        record = {"epoch": epoch, "loss": loss, "validation": score if len(held_out) else None}
+        if callback is not None and callback(record):
+            state.stopped = True
+        if after_epoch is not None:
+            after_epoch(training)
+
+
+def run_epoch(training):
+    """One pass over the training pairs; returns the mean loss."""
+    settings = training.settings
+    rows = _epoch_rows(training, training.order)
+    # Of equal sizes, within one: a small rest would have few negatives, and no correlations worth the name.
+    batches = np.array_split(rows, -(-len(rows) // settings.batch_size))
+    total = 0.0
+    for batch in batches:
+        for part in training.optimizer.param_groups:
+            part["lr"] = settings.learning_rate * training.rate_of_step(training.step)
+        loss = batch_loss(training, batch)
+        training.optimizer.zero_grad()
+        loss.backward()
+        training.optimizer.step()
+        training.step += 1
+        total = total + loss.detach()
+    mean = float(total) / len(batches)
+    if not np.isfinite(mean):
+        raise FloatingPointError(
+            f"The loss became {mean} in epoch {training.state.epoch + 1}. Reduce `learning_rate` "
+            f"(now {settings.learning_rate}) or scale the features."
+        )
+    return mean
+
+
+def batch_loss(training, rows):
+    """Loss of some pairs, with its graph."""
     import torch
 
-    # A generator of its own: the caller's is left as it was, and trainings in several threads do not mix.
-    generator = torch.Generator(settings.device).manual_seed(settings.seed)
-    widths = (*settings.hidden, settings.n_components)
-    heads = [new_head(view.shape[1], widths, generator) for view in (X, y)]
-    for head, layer in zip(heads, start or (), strict=False):
-        start_from(head, *layer)
-    log_temperature = torch.tensor(np.log(settings.temperature), dtype=torch.float32, device=settings.device)
-    log_temperature.requires_grad_()
-    optimizer = _build_optimizer(heads, log_temperature, settings)
-    steps = -(-int((~held_out).sum()) // settings.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_cosine(steps * settings.max_epochs))
-    trainer = _Trainer(X, y, groups, heads, log_temperature, optimizer, schedule, generator, settings)
-    return _run_epochs(trainer, held_out)
+    settings, data = training.settings, training.data
+    owner = torch.from_numpy(data.groups[rows]).to(settings.device)
+    same = owner[:, None] == owner[None, :]
+    views = [view.take(rows, settings.device) for view in (data.x, data.y)]
+    with _precision(settings):
+        x, y = (head(view, settings.dropout, training.noise) for head, view in zip(training.heads, views, strict=True))
+    x, y = x.float(), y.float()
+    loss = pair_loss(x, y, same, training.learned, settings)
+    if data.labels is not None:
+        loss = loss + settings.label_weight * _label_loss(
+            x, y, data.labels[rows], training.learned["classes"], settings
+        )
+    for decoder, embedded, view in zip(training.decoders, (x, y), views, strict=False):
+        loss = loss + settings.reconstruction * (decoder(embedded, 0, training.noise) - view).square().mean()
+    return loss
 
 
-@dataclass(frozen=True)
-class _Trainer:
-    """What the steps of a training share."""
+def pair_loss(x, y, same, learned, settings):
+    """Loss of embedded rows, by the name of the loss or by the user's own function.
 
-    X: Any
-    y: Any
-    groups: np.ndarray
-    heads: list
-    log_temperature: Any
-    optimizer: Any
-    schedule: Any
-    generator: Any
-    settings: Settings
+    Parameters
+    ----------
+    x, y : torch.Tensor of shape (n, k)
+        As the heads give them.
+    same : torch.Tensor of shape (n, n), dtype bool
+    learned : dict of str to torch.Tensor
+        Temperature and bias, where the loss has them.
+    settings : Settings
+
+    Returns
+    -------
+    loss : torch.Tensor of shape ()
+    """
+    loss = settings.loss
+    options = {}
+    if isinstance(loss, str) and loss in MARGINS:
+        options["margin"] = MARGINS[loss] if settings.margin is None else settings.margin
+    if "log_temperature" in learned:
+        options["temperature"] = learned["log_temperature"].exp().clamp(min=_COLDEST)
+    if "bias" in learned:
+        options["bias"] = learned["bias"]
+    if settings.similarity == "cosine" and loss not in FREE_ROWS:
+        x, y = unit(x), unit(y)
+    if callable(loss):
+        return loss(x, y, same)
+    if loss in ROW_LOSSES:
+        return ROW_LOSSES[loss](x, y, same, **options)
+    with _precision(settings):
+        scores = x @ y.T
+    return SCORE_LOSSES[loss](scores.float(), same, **options)
 
 
-def _build_optimizer(heads, log_temperature, settings):
-    import torch
-
-    weights = [part for head in heads for layer in head for part in layer]
-    return torch.optim.AdamW(
-        [
-            {"params": weights, "weight_decay": settings.weight_decay},
-            {"params": [log_temperature], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-    )
-
-
-def _warm_up_and_cosine(n_steps):
+def warm_up_and_cosine(n_steps):
     """Factor of the learning rate at each step: up in a tenth of the steps, then down to zero along a cosine."""
     n_warm = max(1, n_steps // 10)
 
@@ -126,94 +236,74 @@ def _warm_up_and_cosine(n_steps):
     return factor
 
 
-def _run_epochs(trainer, held_out):
-    settings, outcome = trainer.settings, Outcome([], [])
-    rng, best = np.random.default_rng(settings.seed), -np.inf
-    training_rows, held_out_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    for epoch in progress(range(settings.max_epochs), desc="epochs", unit="epoch", verbose=settings.verbose):
-        outcome.loss_curve.append(_run_epoch(trainer, rng.permutation(training_rows)))
-        if not np.isfinite(outcome.loss_curve[-1]):
-            raise FloatingPointError(
-                f"The loss became {outcome.loss_curve[-1]} in epoch {epoch + 1}. Reduce `learning_rate` "
-                f"(now {settings.learning_rate}) or scale the features."
-            )
-        if len(held_out_rows):
-            outcome.validation_curve.append(_score(trainer, held_out_rows))
-        score = outcome.validation_curve[-1] if len(held_out_rows) else epoch
-        _logger.info("epoch %d: loss %.4f, score %.4f", epoch + 1, outcome.loss_curve[-1], score)
-        if score > best:
-            best, outcome.best_epoch = score, epoch
-            outcome.x_layers, outcome.y_layers = (copy_of(head) for head in trainer.heads)
-        elif epoch - outcome.best_epoch >= settings.patience:
-            break
-    return outcome
+def parameters_of(heads):
+    """Tensors of both heads, in a fixed order."""
+    return [part for head in heads for part in head.parameters()]
 
 
-def _run_epoch(trainer, order):
-    """One pass over the training pairs; returns the mean loss."""
+def _constant(_step):
+    return 1.0
+
+
+def _epoch_rows(training, rng):
+    """Training pairs of an epoch in random order; with `texts_per_epoch`, that many of each image."""
+    rows = np.flatnonzero(~training.data.held_out)
+    rows = rng.permutation(rows)
+    most = training.settings.texts_per_epoch
+    if most is None:
+        return rows
+    owners = training.data.groups[rows]
+    order = np.argsort(owners, kind="stable")
+    starts = np.r_[0, np.flatnonzero(np.diff(owners[order])) + 1]
+    place = np.empty(len(rows), dtype=np.int64)
+    place[order] = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
+    return rows[place < most]
+
+
+def _precision(settings):
     import torch
 
-    settings, losses = trainer.settings, []
-    for start in range(0, len(order), settings.batch_size):
-        rows = order[start : start + settings.batch_size]
-        owner = torch.from_numpy(trainer.groups[rows]).to(settings.device)
-        embedded_x, embedded_y = (
-            embed(head, _tensor(view[rows], settings.device), settings.dropout, trainer.generator)
-            for head, view in zip(trainer.heads, (trainer.X, trainer.y), strict=True)
-        )
-        loss = _loss(embedded_x @ embedded_y.T, owner[:, None] == owner[None, :], trainer.log_temperature, settings)
-        trainer.optimizer.zero_grad()
-        loss.backward()
-        trainer.optimizer.step()
-        trainer.schedule.step()
-        losses.append(loss.item())
-    return float(np.mean(losses))
+    return torch.autocast(torch.device(settings.device).type, dtype=torch.bfloat16, enabled=settings.half)
 
 
-def _loss(scores, same, log_temperature, settings):
-    if settings.loss == "triplet":
-        return hardest_triplet(scores, same, settings.margin)
-    # CLIP's bound: a temperature below 0.01 makes training unstable.
-    return infonce(scores, same, log_temperature.exp().clamp(min=0.01))
-
-
-def _score(trainer, rows):
-    """Mean reciprocal rank of held-out pairs."""
+def _new_learned(data, heads, settings):
+    """Parameters of the loss itself: temperature, bias, and the directions of the classes."""
     import torch
 
-    _, first, owner = np.unique(trainer.groups[rows], return_index=True, return_inverse=True)
-    device = trainer.settings.device
-    with torch.inference_mode():
-        images = embed(trainer.heads[0], _tensor(trainer.X[rows[first]], device), 0, trainer.generator)
-        texts = embed(trainer.heads[1], _tensor(trainer.y[rows], device), 0, trainer.generator)
-        return mean_reciprocal_rank(images @ texts.T, torch.from_numpy(owner).to(device))
+    learned = {}
+    if settings.loss in ("infonce", "siglip"):
+        learned["log_temperature"] = torch.tensor(np.log(settings.temperature), dtype=torch.float32)
+    if settings.loss == "siglip":
+        learned["bias"] = torch.tensor(_SIGLIP_BIAS)
+    if data.labels is not None:
+        n_classes = data.labels.shape[1] if data.labels.ndim == 2 else int(data.labels.max()) + 1
+        width = heads[0].n_components
+        generator = torch.Generator().manual_seed(settings.seed)
+        learned["classes"] = torch.empty(width, n_classes).normal_(generator=generator)
+    return {name: value.to(settings.device).requires_grad_() for name, value in learned.items()}
 
 
-def mean_reciprocal_rank(scores, owner):
-    """Mean reciprocal rank over both directions; ties count against.
+def _label_loss(x, y, labels, classes, settings):
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
-    Parameters
-    ----------
-    scores : torch.Tensor of shape (n_images, n_texts)
-    owner : torch.Tensor of shape (n_texts,), dtype int64
-        Image of each text; every image has one.
+    labels = labels.toarray() if hasattr(labels, "toarray") else labels
+    wanted = torch.from_numpy(np.ascontiguousarray(labels)).to(settings.device)
+    logits = [_LABEL_SCALE * unit(rows) @ normalize(classes, dim=0) for rows in (x, y)]
+    if wanted.ndim == 1:
+        return sum(cross_entropy(side, wanted) for side in logits) / 2
+    wanted = (wanted > 0).float()
+    return sum(binary_cross_entropy_with_logits(side, wanted) for side in logits) / 2
 
-    Returns
-    -------
-    score : float
-    """
+
+def _new_optimizer(heads, learned, settings):
     import torch
 
-    own = owner[None, :] == torch.arange(len(scores), device=owner.device)[:, None]
-    best_own = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
-    rank_of_image = 1 + ((scores >= best_own) & ~own).sum(dim=1)
-    right = scores[owner, torch.arange(len(owner), device=owner.device)]
-    rank_of_text = 1 + ((scores >= right) & ~own).sum(dim=0)
-    return float(((1 / rank_of_image).mean() + (1 / rank_of_text).mean()) / 2)
-
-
-def _tensor(batch, device):
-    import torch
-
-    batch = batch.toarray() if sparse.issparse(batch) else batch
-    return torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)).to(device)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters_of(heads), "weight_decay": settings.weight_decay},
+            {"params": list(learned.values()), "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        fused=settings.device == "cpu" or None,
+    )
