@@ -50,21 +50,34 @@ def close(folder):
 @contextlib.contextmanager
 def guarded(folder):
     """Keep other processes from opening or removing a store below a folder; the folder is made if it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:  # Windows, where files that are open are not removed
+        folder.mkdir(parents=True, exist_ok=True)
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = _locked(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        fcntl.flock(
-            descriptor, fcntl.LOCK_UN
-        )  # a child forked meanwhile has the descriptor too, and would keep the lock
+        # A child forked meanwhile has the descriptor too, and would keep the lock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _locked(folder):
+    """Lock a folder that may be removed and made again meanwhile; return its descriptor."""
+    import fcntl
+
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            status = os.fstat(descriptor)
+            if _identity(folder) == (status.st_dev, status.st_ino):
+                return descriptor
+            os.close(descriptor)
 
 
 class Environment:

@@ -54,7 +54,9 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Weights = Annotated[
     Path | None, typer.Option(help="Weights of the network (.pth or .safetensors).", exists=True, dir_okay=False)
 ]
-Network = Annotated[str, typer.Option(help="torchvision network that the weights belong to.")]
+Network = Annotated[
+    str | None, typer.Option(help="torchvision network that --weights belongs to.", show_default="mobilenet_v2")
+]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the sentence.")]
 
 
@@ -87,7 +89,7 @@ def bench(
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.", exists=True)] = None,
     language: Annotated[Language, typer.Option(help="Language of the captions.")] = Language.en,
     weights: Weights = None,
-    network: Network = "mobilenet_v2",
+    network: Network = None,
     out: Annotated[Path | None, typer.Option(help="Folder for NAME.json and NAME.md.")] = None,
     n_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the learned projection.")] = 3,
     seed: Seed = 0,
@@ -121,9 +123,7 @@ def fit(
     language: Annotated[AnyLanguage, typer.Option(help="Language of the sentences.")] = AnyLanguage.auto,
     fusion: Annotated[Fusion, typer.Option(help="How the two views are joined.")] = Fusion.cca,
     weights: Weights = None,
-    network: Annotated[
-        str | None, typer.Option(help="torchvision network that --weights belongs to.", show_default="mobilenet_v2")
-    ] = None,
+    network: Network = None,
     image_column: ImageColumn = "image_id",
     text_column: TextColumn = "caption",
     group: Annotated[bool, typer.Option("--group", help="Several rows of one picture are its captions.")] = False,

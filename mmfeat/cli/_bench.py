@@ -11,7 +11,7 @@ from mmfeat.cli._evaluate import Encoded, chance, encode_pairs, scores_of
 from mmfeat.cli._files import refuse_existing, whole_file
 from mmfeat.cli._provenance import provenance
 from mmfeat.cli._report import Report, markdown_table
-from mmfeat.cli._systems import image_encoder, text_encoder
+from mmfeat.cli._systems import DEFAULT_NETWORK, image_encoder, text_encoder
 from mmfeat.datasets import load_flickr8k, make_scenes
 from mmfeat.fusion import CCA, PLS, LearnedProjection
 from mmfeat.utils._pairs import split_pairs
@@ -42,7 +42,8 @@ def run_bench(data, root, language, weights, network, out, *, n_seeds, seed, for
     language : {"en", "zh"}
     weights : path-like or None
         Weights of the network; None describes pictures by colour and gradients.
-    network : str
+    network : str or None
+        torchvision network that the weights belong to; None is mobilenet_v2.
     out : path-like or None
         Folder for the JSON record and the Markdown table; None writes neither.
     n_seeds : int
@@ -54,6 +55,12 @@ def run_bench(data, root, language, weights, network, out, *, n_seeds, seed, for
     -------
     report : Report
     """
+    if network is not None and weights is None:
+        raise ValueError(
+            f"--network {network} needs --weights, the file of its weights. Name it, or leave out --network to describe "
+            "pictures by colour and gradients."
+        )
+    network = network or DEFAULT_NETWORK
     features = "colour and gradients" if weights is None else network
     name = f"{data}_{language}_{features.replace(' ', '_')}"
     files = [] if out is None else [Path(out) / f"{name}.json", Path(out) / f"{name}.md"]

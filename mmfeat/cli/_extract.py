@@ -18,8 +18,6 @@ from mmfeat.image import CNNFeatures
 from mmfeat.utils._progress import progress
 
 _KINDS = (".npy", ".parquet")
-# They do not change the features.
-_HOW = ("batch_size", "device", "on_error", "verbose")
 
 
 def run_extract(
@@ -65,8 +63,8 @@ def run_extract(
     plan = _plan(encoder, ids, paths, shard_rows)
     names = list(encoder.get_feature_names_out())
     shards = Shards(_parts_of(out), plan, names, ids, out.suffix or ".npy")
-    shards.begin(force)
     with alone(shards.folder):
+        shards.begin(force)
         start = time.perf_counter()
         n_described, texts = _describe(encoder, shards, paths, quiet)
         seconds = time.perf_counter() - start
@@ -129,7 +127,6 @@ def _plan(encoder, ids, paths, shard_rows):
     for name, path in zip(ids, paths, strict=True):
         status = Path(path).stat()
         pictures.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    described = CNNFeatures(**{**encoder.get_params(), **{name: CNNFeatures().get_params()[name] for name in _HOW}})
     return {
         "rows": len(ids),
         "columns": int(encoder.n_features_out_),
@@ -137,7 +134,7 @@ def _plan(encoder, ids, paths, shard_rows):
         "layers": list(encoder.layers_),
         "weights_sha256": encoder.weights_digest_,
         "pictures": pictures.hexdigest(),
-        "network": fingerprint(described, state=False).hex(),
+        "network": fingerprint(encoder, state=False).hex(),
     }
 
 

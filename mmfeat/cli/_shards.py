@@ -37,7 +37,7 @@ class Shards:
         self._suffix = suffix
 
     def begin(self, force):
-        """Make the folder, or take it up.
+        """Begin in an empty folder, or take up what is in it; called while no other process may.
 
         Parameters
         ----------
@@ -50,6 +50,8 @@ class Shards:
             If there are parts of another plan.
         """
         manifest = self.folder / _MANIFEST
+        for unfinished in self.folder.glob(".*"):  # of a process that was killed while it wrote
+            unfinished.unlink()
         if manifest.exists():
             if json.loads(manifest.read_text("utf-8")) == self._plan:
                 return
@@ -58,8 +60,9 @@ class Shards:
                     f"{self.folder} holds parts of a run with other settings or pictures, or of other versions. Repeat that run "
                     "to finish it, or pass --force to throw its parts away."
                 )
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(exist_ok=True)
+            for part in self.folder.glob("*.*"):
+                if part != manifest:
+                    part.unlink()
         with whole_file(manifest, True) as file:
             json.dump(self._plan, file, ensure_ascii=False, indent=1)
 
@@ -92,7 +95,8 @@ class Shards:
             Replaced if it is there.
         """
         paths = [self.path(number) for number, _, _ in self.ranges()]
-        with whole_file(out, True, "w+b") as file:
+        whole = self.folder / f"whole{self._suffix}"
+        with whole_file(whole, True, "w+b") as file:
             if self._suffix == ".npy":
                 shape = (self._plan["rows"], self._plan["columns"])
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -103,6 +107,7 @@ class Shards:
                         shutil.copyfileobj(part, file, 1 << 20)
             else:
                 _polars().scan_parquet(paths).sink_parquet(file)
+        whole.replace(out)
 
     def write_ids(self, path):
         """Write the names of the rows, in their order, as a CSV file."""
@@ -121,7 +126,8 @@ class Shards:
 
 @contextlib.contextmanager
 def alone(folder):
-    """Refuse a second process on the same folder."""
+    """Make a folder if it is missing, and refuse a second process on it."""
+    folder.mkdir(exist_ok=True)
     try:
         import fcntl
     except ImportError:  # Windows
@@ -131,8 +137,11 @@ def alone(folder):
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(f"Another process is at work on {folder}. Wait for it, or name another output.") from error
+            is_gone = not folder.exists() or not os.path.samestat(os.fstat(descriptor), folder.stat())
+        except BlockingIOError:
+            is_gone = True
+        if is_gone:  # or finished by the other process, and removed, between the two calls above
+            raise OSError(f"Another process is at work on {folder}. Wait for it, or name another output.")
         yield
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child forked meanwhile would keep it

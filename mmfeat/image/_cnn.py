@@ -27,7 +27,7 @@ class CNNFeatures(SequenceTransformer):
     model : str or callable, default="resnet18"
         Any name of ``torchvision.models.list_models(module=torchvision.models)``; ``"timm/NAME"`` for a network of timm
         (``pip install 'mmfeat[timm]'``); or a function without arguments that returns a ``torch.nn.Module``, which is
-        copied.
+        copied by :meth:`fit`.
     weights : str, os.PathLike or None, default="DEFAULT"
         Name of weights of torchvision (``"DEFAULT"``, ``"IMAGENET1K_V1"``; downloaded once), or a file with a state
         dict (``.pth``, ``.pt``, ``.safetensors``; read without running code). "DEFAULT" also stands for the published
@@ -191,6 +191,8 @@ class CNNFeatures(SequenceTransformer):
                 UserWarning,
                 stacklevel=2,
             )
+        if callable(self.model):
+            self._built = None  # what it returns may have been trained since
         network = self._network()
         self.layers_ = list(network.layers)
         self.n_features_out_ = sum(self._widths(network))
@@ -234,7 +236,8 @@ class CNNFeatures(SequenceTransformer):
         with bar, closing(describe(network, images, settings)) as batches:
             for rows, values, failed in batches:
                 for place, row in enumerate(rows):
-                    features[row] = values[place]
+                    # A bag of its own: one kept would keep its batch, which on CUDA lies in pinned memory.
+                    features[row] = values[place] if self.pooling is not None else values[place].copy()
                 errors += [(row, _path_of(images[row]), str(error)) for row, error in failed]
                 bar.update(len(rows) + len(failed))
         self.errors_ = errors
@@ -258,6 +261,13 @@ class CNNFeatures(SequenceTransformer):
         network = self._checked_network()
         pairs = zip(network.layers, self._widths(network), strict=True)
         return np.array([f"{layer}_{channel}" for layer, width in pairs for channel in range(width)], dtype=object)
+
+    def _cache_resolved(self):
+        """Parameters that mean something else on another machine, as they are here."""
+        if self.precision != "auto":
+            return {}
+        half = uses_bfloat16("auto", resolve_device(self.device).partition(":")[0])
+        return {"precision": "bfloat16" if half else "float32"}
 
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_built"}

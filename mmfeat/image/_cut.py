@@ -73,7 +73,7 @@ def find_nodes(module, model, layers, known):
         As :func:`extract_layers`.
     """
     if layers is None:
-        node = known[known.index(head_name(module)) - 1]
+        node = _input_of_head(module, model, known)
         return {node: node}
     nodes: dict = {}
     for name in (layers,) if isinstance(layers, str) else layers:
@@ -91,15 +91,59 @@ def cut(module, nodes):
     """Return a graph of the network up to some nodes, batch norms folded into the convolutions before them."""
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    extractor = create_feature_extractor(module, return_nodes=dict(nodes), suppress_diff_warning=True)
-    return fold_batch_norm(extractor.eval())
+    extractor = create_feature_extractor(module, return_nodes=dict(nodes), suppress_diff_warning=True).eval()
+    _keep_outputs(extractor.graph)
+    return fold_batch_norm(extractor)
+
+
+def _keep_outputs(graph):
+    """Copy each output that the network goes on with: a later layer may overwrite it in place, as rectifiers do."""
+    wanted = _outputs_of(graph)
+    for name, node in wanted.items():
+        if len(node.users) > 1:
+            with graph.inserting_after(node):
+                wanted[name] = graph.call_function(_copied, (node,))
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    output.args = (wanted,)
+
+
+def _copied(value):
+    import torch
+
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def head_name(module):
-    """Name of the last linear or convolution layer."""
+    """Name of the last linear or convolution layer; None if there is none."""
     from torch import nn
 
-    return [name for name, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))][-1]
+    names = [name for name, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
+    return names[-1] if names else None
+
+
+def _input_of_head(module, model, known):
+    """Name of the node whose output the last linear or convolution layer takes."""
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    head = head_name(module)
+    if head not in known:
+        raise _headless(model, known)
+    before = known[: known.index(head)]
+    # Nearly always the node before; not where another branch of the network is computed in between.
+    for names in (before[-1:], before):
+        wanted = {name: name for name in (*names, head)}
+        graph = create_feature_extractor(module, return_nodes=wanted, suppress_diff_warning=True).eval().graph
+        nodes = _outputs_of(graph)
+        source = nodes[head].all_input_nodes[0]
+        found = [name for name in names if nodes.get(name) is source]
+        if found:
+            return found[0]
+    raise _headless(model, known)
+
+
+def _outputs_of(graph):
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    return dict(output.args[0])
 
 
 def probe(extractor, names, inputs):
@@ -173,15 +217,15 @@ class Hooked:
         return self
 
     def _catch(self, name, value):
-        import torch
-
         # A later layer may overwrite the output in place, as rectifiers do.
-        self._caught.outputs[name] = value.clone() if isinstance(value, torch.Tensor) else value
+        self._caught.outputs[name] = _copied(value)
 
 
 def _hook_layers(module, model, layers):
     known = [name for name, _ in module.named_modules() if name]
     if layers is None:
+        if head_name(module) is None:
+            raise _headless(model, known)
         names: tuple = (head_name(module) + _INPUT,)
     else:
         names = (layers,) if isinstance(layers, str) else layers
@@ -196,6 +240,13 @@ def _hook_layers(module, model, layers):
 def _unknown(name, model, choices, known):
     near = near_matches(str(name), choices) or f". Layers near its end: {', '.join(known[-6:])}."
     return ValueError(f"`layer`={name!r} is no layer of {model}{near}")
+
+
+def _headless(model, known):
+    return ValueError(
+        f"`layer`=None is the input of the last linear or convolution layer, but {model} calls none that could be found. "
+        f"Name a layer; near its end: {', '.join(known[-6:])}."
+    )
 
 
 def _twice(model, first, second):

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Network:
         Preprocessing of the weights.
     factors : tuple of torch.Tensor
         The preprocessing's scale and shift, on the device.
+    fitting : dict of int to int
+        By the size of batches asked for, how many pictures fit into the memory of the device, once it was found too small.
     """
 
     module: Any
@@ -54,6 +56,7 @@ class Network:
     state_digest: Any
     preset: Any
     factors: tuple
+    fitting: dict = field(default_factory=dict)
 
     def digest(self):
         """SHA-256 of the weights, read again if their file has changed; None for a random network."""
@@ -109,6 +112,8 @@ def network_key(model, weights, layer, device, seed, *, half=False, compiled=Fal
 def build_network(key):
     """Return the network of a key of :func:`network_key`, built, or remembered from one of the last two calls.
 
+    That of a function is always built: it may have been trained since, which nothing but calling it would show.
+
     Parameters
     ----------
     key : tuple
@@ -123,7 +128,7 @@ def build_network(key):
         If a layer is unknown or gives no features, or the weights do not fit.
     """
     with _LOCK:
-        return _build(*key)
+        return _build.__wrapped__(*key) if callable(key[0]) else _build(*key)
 
 
 @lru_cache(maxsize=2)
@@ -191,7 +196,7 @@ def _without_file(model, weights, seed):
 def _from_file(model, path):
     state = read_weights(path)
     module = construct(model, init_weights=False)
-    head = head_name(module) + ".weight"
+    head = f"{head_name(module)}.weight"
     stored = state.get(head, state.get("module." + head))
     other = stored is not None and stored.ndim > 0 and len(stored) != len(module.get_parameter(head))
     if other and not callable(model):

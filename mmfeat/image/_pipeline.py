@@ -153,10 +153,9 @@ class _Runner:
         import torch
 
         self.network, self.settings = network, settings
-        self.largest = settings.batch_size
+        self.largest = network.fitting.get(settings.batch_size, settings.batch_size)
         if network.device == "cpu":
             self.largest = min(self.largest, _AT_ONCE * torch.get_num_threads())
-        self.told = False
 
     def __call__(self, crops):
         """Start a batch; return its features in the memory of the host, and an event to wait for or None."""
@@ -191,8 +190,10 @@ class _Runner:
 
         self.largest = size // 2
         torch.cuda.empty_cache()
-        if not self.told:
-            self.told = True
+        told = self.settings.batch_size in self.network.fitting
+        # Features are often asked for in parts: the next call need not find out again.
+        self.network.fitting[self.settings.batch_size] = self.largest
+        if not told:
             warnings.warn(
                 f"{size} pictures at once are too many for the memory of {self.network.device}; going on with "
                 f"{self.largest}, or fewer if need be. Set `batch_size` to that.",

@@ -98,16 +98,16 @@ def digest(path):
     """Return the SHA-256 of a file in hexadecimal, or None for None; remembered until the file changes."""
     if path is None:
         return None
-    return _digest(*stamp(path))
+    return _digest(stamp(path))
 
 
 def stamp(path):
-    """Return what changes when a file does: its absolute path, time of change (ns) and size (bytes).
+    """Return what changes when a file does: its absolute path, times of change (ns), size (bytes) and inode.
 
     Links are kept, their names too: caches of downloads link ``model.safetensors`` to a file that has no suffix.
     """
     status = path.stat()
-    return str(path.absolute()), status.st_mtime_ns, status.st_size
+    return str(path.absolute()), status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def read_weights(path):
@@ -230,9 +230,9 @@ def _download(published, verbose):
 
 
 @lru_cache(maxsize=16)
-def _digest(path, changed, size):
+def _digest(file_stamp):
     sha = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with Path(file_stamp[0]).open("rb") as stream:
         while block := stream.read(1 << 20):
             sha.update(block)
     return sha.hexdigest()

@@ -52,7 +52,7 @@ def uses_bfloat16(precision, kind):
     if precision != "auto":
         return precision == "bfloat16"
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)  # emulated it is slower than float32
     # Not all releases of torch have these two, which are private to it.
     tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(test() for test in tests if test is not None)

@@ -1,5 +1,7 @@
 """Digests of transformers: equal where rows are, in every process, and different where they may differ."""
 
+import importlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mmfeat.caching import CachedTransformer, _fingerprint
 from mmfeat.caching._fingerprint import fingerprint
-from mmfeat.image import ColorHistogram, HOGFeatures
+from mmfeat.image import CNNFeatures, ColorHistogram, HOGFeatures, _cnn
 from mmfeat.text import tfidf_lsa
 
 
@@ -69,6 +71,13 @@ VALUES = [
     np.zeros(3),
     np.zeros(3, dtype=np.float32),
     np.zeros((3, 1)),
+    np.zeros((0, 3)),
+    np.zeros((3, 0)),
+    np.array([1 + 2j]),
+    np.array([1 - 2j]),
+    np.array(["a"]),
+    np.array(["b"]),
+    np.array(["2020-01-01"], dtype="datetime64[D]"),
     np.array(["a", None], dtype=object),
     sparse.csr_array(np.eye(2)),
     sparse.csr_array(np.eye(3)),
@@ -80,6 +89,8 @@ VALUES = [
     partial(scaled, 1),
     partial(scaled, 2),
     np.log,
+    re.compile("a"),
+    re.compile("b"),
     np.random.RandomState(0),
     np.random.RandomState(1),
     make_pipeline(StandardScaler()),
@@ -154,8 +165,9 @@ def test_a_word_that_happens_to_be_a_file_keeps_its_meaning(tmp_path, monkeypatc
 def test_versions_of_libraries_count(monkeypatch):
     before = fingerprint(ColorHistogram(), state=False), fingerprint(StandardScaler(), state=False)
     real = _fingerprint._version.__wrapped__
-    monkeypatch.setattr(_fingerprint, "_version", lambda name: "0" if name == "pillow" else real(name))
-    assert fingerprint(ColorHistogram(), state=False) != before[0]
+    for name in ("pillow", "timm"):
+        monkeypatch.setattr(_fingerprint, "_version", lambda asked, name=name: "0" if asked == name else real(asked))
+        assert fingerprint(ColorHistogram(), state=False) != before[0]
     assert fingerprint(StandardScaler(), state=False) == before[1]
     monkeypatch.setattr("sklearn.__version__", "0")
     assert fingerprint(StandardScaler(), state=False) != before[1]
@@ -188,6 +200,21 @@ def helper(x):
 def function(X):
     return helper(X) if X > LIMIT else X
 """
+INNER = """
+import functools
+import re
+WORDS = ["a", {"b": {1.5}}]
+PATTERN = re.compile("x+")
+def helper(x, *, by=1):
+    return x + by
+@functools.lru_cache
+def remembered(x):
+    return x * 2
+class Mine(Taking):
+    WORDS = ["c"]
+def function(X):
+    return list(helper(x) for x in X) + [remembered(x) for x in X if PATTERN.match(x) and x in WORDS]
+"""
 
 
 @pytest.mark.parametrize(
@@ -199,6 +226,13 @@ def function(X):
         (FUNCTION, "function", "> LIMIT", "< LIMIT"),
         (FUNCTION, "function", "LIMIT = 5", "LIMIT = 6"),
         (FUNCTION, "function", "x + 1", "x + 2"),
+        (INNER, "function", "x + by", "x - by"),
+        (INNER, "function", "by=1", "by=2"),
+        (INNER, "function", "x * 2", "x * 3"),
+        (INNER, "function", "{1.5}", "{2.5}"),
+        (INNER, "function", "x+", "y+"),
+        (INNER, "remembered", "x * 2", "x * 3"),
+        (INNER, "Mine", '["c"]', '["d"]'),
     ],
 )
 def test_code_of_the_user_counts(code, name, old, new):
@@ -210,6 +244,55 @@ def test_code_of_the_user_counts(code, name, old, new):
     assert digest(code) != digest(code.replace(old, new))
 
 
+READER = """
+class Reader:
+    def __call__(self, x):
+        return x - 3
+READ = Reader()
+"""
+
+
+def test_code_of_an_object_that_is_called_counts(monkeypatch):
+    """Such as a tokenizer of the user's own."""
+    digests = []
+    for code in (READER, READER.replace("x - 3", "x - 4")):
+        found = defined(code)
+        monkeypatch.setattr(sys.modules["__main__"], "Reader", found["Reader"], raising=False)
+        digests.append(of(found["READ"]))
+    assert digests[0] != digests[1]
+
+
+def test_many_functions_that_name_each_other_end():
+    names = [f"f{i}" for i in range(40)]
+    code = "".join(f"def {name}(x):\n    return {' + '.join(['x', *(f'{n}(x)' for n in names)])}\n" for name in names)
+    first, second = (
+        fingerprint(FunctionTransformer(defined(text)["f39"]), state=False)
+        for text in (code, code.replace("def f3(x):\n    return x", "def f3(x):\n    return -x"))
+    )
+    assert first != second
+
+
+def test_a_module_of_the_user_is_not_taken_for_one_of_python(tmp_path, monkeypatch):
+    digests = []
+    for number in (1, 2):
+        (tmp_path / "antigravity.py").write_text(f"def function(x):\n    return x + {number}\n")  # Python has one too
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "antigravity", raising=False)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        module = importlib.import_module("antigravity")
+        digests.append(fingerprint(FunctionTransformer(module.function), state=False))
+    monkeypatch.delitem(sys.modules, "antigravity")
+    assert digests[0] != digests[1]
+
+
+def test_precision_counts_as_what_it_comes_to_on_the_machine(monkeypatch):
+    def digest(precision, half):
+        monkeypatch.setattr(_cnn, "uses_bfloat16", lambda asked, kind: half)
+        return fingerprint(CNNFeatures(precision=precision), state=False)
+
+    assert digest("auto", True) == digest("bfloat16", True) != digest("auto", False) == digest("float32", False)
+
+
 def test_networks_and_tensors_count_by_their_values():
     torch = pytest.importorskip("torch")
     first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
@@ -217,6 +300,8 @@ def test_networks_and_tensors_count_by_their_values():
     second.load_state_dict(first.state_dict())
     assert of(first) == of(second)
     assert of(torch.zeros(2)) != of(torch.ones(2))
+    assert of(torch.tensor(2**24)) != of(torch.tensor(2**24 + 1))
+    assert of(torch.zeros(2)) != of(torch.zeros(2, dtype=torch.bfloat16))
 
 
 SCRIPT = """

@@ -210,6 +210,21 @@ def test_a_folder_that_is_removed_by_hand_is_made_again(world):
     assert Store(world.cache).info()["rows"] == 2
 
 
+def test_a_folder_removed_while_it_is_waited_for_is_locked_anew(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    real, removed = fcntl.flock, []
+
+    def flock(descriptor, operation):
+        real(descriptor, operation)
+        if operation == fcntl.LOCK_EX and not removed:  # as another process does that clears the cache
+            removed.append((tmp_path / "cache").rmdir())
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    Store(tmp_path / "cache").write({KEYS[0]: b"row"})
+    assert removed
+    assert read(Store(tmp_path / "cache"), KEYS[:1])[0] == {KEYS[0]: b"row"}
+
+
 # Threads, full disks
 
 

@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 
 from mmfeat.caching import CachedTransformer, _call
 from mmfeat.caching._store import Store
-from mmfeat.image import ColorHistogram, HOGFeatures, ImageDecodeError
+from mmfeat.image import ColorHistogram, HOGFeatures, ImageDecodeError, LocalDescriptors
 from mmfeat.text import tfidf_lsa
 
 TEXTS = [f"text {i}" for i in range(100)]
@@ -236,6 +236,19 @@ def test_bags_come_back_as_they_were(tmp_path):
         assert_array_equal(found[0], bags(["abc"])[0])
         assert found[0].dtype == np.float32
     assert cached.n_computed_ == 0
+
+
+def test_bags_that_are_not_held_are_kept_all_the_same(tmp_path, files):
+    expected = LocalDescriptors(sampling="dense", scales=(2,)).fit_transform(files)
+    model = LocalDescriptors(sampling="dense", scales=(2,), max_bytes=0)
+    for n_computed in (6, 0):
+        cached = CachedTransformer(model, tmp_path / "cache").fit(files)
+        for bag, other in zip(cached.transform(files), expected, strict=True):
+            assert_array_equal(bag, other)
+        assert cached.n_computed_ == n_computed
+    Path(files[5]).unlink()
+    with pytest.raises(ImageDecodeError, match="image 6 "):
+        CachedTransformer(model, tmp_path / "other").fit(files).transform([files[0], *files])
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])

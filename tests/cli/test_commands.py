@@ -366,6 +366,12 @@ def test_bench_on_scenes_writes_a_record_with_provenance(tmp_path, monkeypatch, 
     assert (tmp_path / "scenes_en_colour_and_gradients.md").read_text(encoding="utf-8").count("\n|") >= 5
 
 
+def test_bench_refuses_a_network_without_its_weights(tmp_path, capsys):
+    assert run("bench", "--data", "scenes", "--network", "resnet18", "--out", tmp_path / "new") == 1
+    assert "--network resnet18 needs --weights" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_bench_needs_the_folder_of_a_published_set(capsys):
     assert run("bench", "--data", "flickr8k") == 1
     assert "--root" in capsys.readouterr().err

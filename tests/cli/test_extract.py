@@ -229,6 +229,51 @@ def test_a_second_process_is_refused(extract, tmp_path, monkeypatch, capsys):
     assert extract(tmp_path / "f.npy", "--quiet") == 0
 
 
+def test_force_does_not_throw_away_what_another_process_works_on(extract, tmp_path, monkeypatch, capsys):
+    fcntl = pytest.importorskip("fcntl")
+    from mmfeat.image import CNNFeatures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CNNFeatures, "transform", lambda self, X: (_ for _ in ()).throw(OSError("pulled the plug")))
+        assert extract(tmp_path / "f.npy") == 1
+    parts = tmp_path / "f.npy.parts"
+    (parts / "part-00000.npy").write_bytes(b"of the other")
+    before = (parts / "manifest.json").read_bytes()
+    descriptor = os.open(parts, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert extract(tmp_path / "f.npy", "--pooling", "max", "--force") == 1
+    assert "Another process is at work" in capsys.readouterr().err
+    assert (parts / "part-00000.npy").read_bytes() == b"of the other"
+    assert (parts / "manifest.json").read_bytes() == before
+    os.close(descriptor)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(extract, tmp_path, monkeypatch):
+    from mmfeat.image import CNNFeatures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CNNFeatures, "transform", lambda self, X: (_ for _ in ()).throw(OSError("pulled the plug")))
+        assert extract(tmp_path / "shards") == 1
+    (tmp_path / "shards.parts" / ".part-00001.npy.abc").write_bytes(bytes(1000))
+    assert extract(tmp_path / "shards", "--quiet") == 0
+    names = {path.name for path in (tmp_path / "shards").iterdir()}
+    assert names == {f"part-0000{i}.npy" for i in range(4)} | {"manifest.json", "images.csv", "features.json"}
+
+
+def test_parts_in_another_arithmetic_are_not_mixed_in(extract, tmp_path, monkeypatch, capsys):
+    """As on a shared disk, on whose machines precision="auto" is not the same."""
+    from mmfeat.image import CNNFeatures, _cnn
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_cnn, "uses_bfloat16", lambda precision, kind: precision != "float32")
+        patch.setattr(CNNFeatures, "transform", lambda self, X: (_ for _ in ()).throw(OSError("pulled the plug")))
+        assert extract(tmp_path / "f.npy", "--precision", "auto") == 1
+    capsys.readouterr()
+    monkeypatch.setattr(_cnn, "uses_bfloat16", lambda precision, kind: precision == "bfloat16")
+    assert extract(tmp_path / "f.npy", "--precision", "auto") == 1
+    assert "parts of a run with other settings" in capsys.readouterr().err
+
+
 SCRIPT = """
 import sys
 import time

@@ -4,6 +4,7 @@ import pickle
 import threading
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,6 +163,17 @@ def test_several_layers_stand_in_the_order_asked_for(images):
     )
 
 
+def test_a_layer_is_read_before_the_next_one_overwrites_it(images):
+    """The rectifier behind the first convolution works in place."""
+    network = seeded("squeezenet1_1")
+    expected = [by_hand(network, "squeezenet1_1", images, layer) for layer in ("features.0", "features.3")]
+    model = CNNFeatures("squeezenet1_1", weights=None, layer=["features.0", "features.3"])
+    got = model.fit_transform(images)
+    assert (expected[0] < 0).any()
+    assert_same(got[:, :64], expected[0])
+    assert_same(got[:, 64:], expected[1])
+
+
 def test_pooling(images):
     network = seeded("squeezenet1_1")
     maps = []
@@ -262,8 +274,13 @@ def test_auto_precision_follows_the_processor(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx, raising=False)
         assert uses_bfloat16("auto", "cpu") == (amx or avx)
         assert not uses_bfloat16("float32", "cpu")
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert uses_bfloat16("auto", "cuda")
+    for major in (7, 8):  # torch also says yes to devices that emulate it, slowly
+        monkeypatch.setattr(torch.version, "hip", None)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, n=major: SimpleNamespace(major=n))
+        monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True, raising=False)
+        assert uses_bfloat16("auto", "cuda") == (major >= 8)
 
 
 def test_threads_may_share_one_estimator(images):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.base import clone
 from torch import nn
 from torchvision import models
 from torchvision.transforms import v2
@@ -229,6 +230,69 @@ def test_a_network_made_at_random_follows_the_seed(images):
     rows = [CNNFeatures(Branching, random_state=seed).fit_transform(images) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(rows[0], rows[1])
     assert not np.allclose(rows[0], rows[2])
+
+
+def test_a_network_that_was_trained_since_is_taken_by_the_next_fit(images):
+    module = make_branching()
+    cnn = CNNFeatures(lambda: module).fit(images)
+    before = cnn.transform(images)
+    with torch.no_grad():
+        module.second.weight.mul_(2.0)
+        module.second.bias.mul_(2.0)
+    np.testing.assert_array_equal(cnn.transform(images), before)  # it was copied
+    digest = cnn.weights_digest_
+    np.testing.assert_allclose(cnn.fit(images).transform(images), 2 * before, rtol=1e-5, atol=1e-6)
+    assert cnn.weights_digest_ != digest
+    np.testing.assert_array_equal(clone(cnn).fit_transform(images), cnn.transform(images))
+
+
+class Shifted(nn.Module):
+    """Adds a constant map to each picture of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 16, stride=16)
+        self.shift = nn.Parameter(torch.randn(1, 8, 14, 14))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, pictures):
+        return self.head(torch.relu(self.body(pictures) + self.shift).mean((2, 3)))
+
+
+def test_a_constant_added_to_each_picture_of_a_batch(images):
+    expected = caught(seeded(Shifted).eval(), "head", tensors(images))
+    got = CNNFeatures(lambda: seeded(Shifted)).fit_transform(images)
+    np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+
+
+class Forked(nn.Module):
+    """Computes another branch between the body and the head."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 16, stride=16)
+        self.side = nn.Conv2d(3, 2, 32, stride=32)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, pictures):
+        pooled = self.body(pictures).mean((2, 3))
+        side = self.side(pictures).mean((2, 3))
+        return self.head(pooled) + side
+
+
+def test_the_default_layer_is_the_input_of_the_head_and_not_what_was_computed_before(images):
+    expected = caught(seeded(Forked).eval(), "head", tensors(images))
+    got = CNNFeatures(lambda: seeded(Forked)).fit_transform(images)
+    np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_a_network_without_a_head_needs_a_layer(images):
+    def make():
+        return nn.Sequential(nn.AvgPool2d(16), nn.ReLU())
+
+    with pytest.raises(ValueError, match=r"calls none that could be found. Name a layer; near its end: .*1\."):
+        CNNFeatures(make).fit(images)
+    assert CNNFeatures(make, layer="1").fit_transform(images).shape == (3, 3)
 
 
 def test_what_is_no_network_is_refused(images):

@@ -210,6 +210,11 @@ def test_a_batch_that_does_not_fit_is_halved_and_told_once(pictures, expected):
     assert told[0].startswith("8 pictures at once are too many for the memory of cpu; going on with 4")
     assert sizes[:3] == [8, 4, 2]
     assert max(sizes[3:]) == 2  # not tried again and again
+    sizes.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(cnn.transform(pictures), got)
+    assert max(sizes) == 2  # nor by the next call
     with torch.random.fork_rng():
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 

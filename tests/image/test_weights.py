@@ -1,5 +1,6 @@
 """Weights from files and by name: the same features as the network they were saved from, or a clear error."""
 
+import os
 import pickle
 import re
 import urllib.error
@@ -106,6 +107,18 @@ def test_another_file_than_the_fitted_one_is_refused_until_refit(file, network, 
         with pytest.raises(ValueError, match=r"net.pth.*are not the weights of fit.*fit again"):
             changed.transform(images)
     assert not np.allclose(model.fit(images).transform(images), before, rtol=1e-2)
+
+
+def test_other_weights_of_the_same_size_and_time_are_seen(file, network, images):
+    """As archives and package managers leave them, who give all files one time."""
+    torch.save({key: value * 1.0 for key, value in network.state_dict().items()}, file)
+    model = CNNFeatures("squeezenet1_1", file).fit(images)
+    status = file.stat()
+    torch.save({key: value * 1.5 for key, value in network.state_dict().items()}, file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    with pytest.raises(ValueError, match="are not the weights of fit"):
+        model.transform(images)
 
 
 def test_the_file_is_read_without_running_code(images, tmp_path):
