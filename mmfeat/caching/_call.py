@@ -10,7 +10,7 @@ from mmfeat.caching._digests import Digests
 from mmfeat.caching._fingerprint import describe
 from mmfeat.caching._rows import Gathered
 
-# Rows that are computed before they are written: doubled until that takes some seconds, which is what a kill can lose.
+# Rows that are computed before they are written: as many as take some seconds, which is what a kill can lose.
 _FIRST_BATCH = 32
 _LARGEST_BATCH = 4096
 _BATCH_SECONDS = 2.5
@@ -67,10 +67,9 @@ class Call:
         size = _FIRST_BATCH
         while waiting:
             batch, waiting = waiting[:size], waiting[size:]
-            start = time.perf_counter()
+            start, before = time.perf_counter(), self.n_computed
             self._compute(batch)
-            if time.perf_counter() - start < _BATCH_SECONDS and size < _LARGEST_BATCH:
-                size *= 2
+            size = _next_size(size, self.n_computed - before, time.perf_counter() - start)
         for row, others in copies.items():
             self._gathered.copy(row, others)
         self.errors += [(row, *error[1:]) for error in self.errors for row in copies.get(error[0], ())]
@@ -97,7 +96,7 @@ class Call:
             for row in batch
             if self._keys[row] is not None and self._keys[row] not in self._damaged
         }
-        missing = set(self._find(asked)) if self.n_computed else asked
+        missing = self._still_missing(asked) if self.n_computed else asked
         batch = [row for row in batch if self._keys[row] not in asked or self._keys[row] in missing]
         if not batch:
             return
@@ -120,6 +119,12 @@ class Call:
         }
         self._keep(kept)
 
+    def _still_missing(self, asked):
+        try:
+            return set(self._find(asked))
+        except OSError:
+            return set(asked)  # the folder was cleared at this moment, say: what is kept is a help, not a need
+
     def _keep(self, encoded):
         if not self._keeps:
             return
@@ -138,6 +143,15 @@ class Call:
                 UserWarning,
                 stacklevel=6,
             )
+
+
+def _next_size(size, n_computed, taken):
+    """Rows of the next batch: what can be computed in the time of a batch, by the speed of the last one."""
+    if not n_computed:  # others had computed them
+        return size
+    affordable = int(n_computed / max(taken, 1e-6) * _BATCH_SECONDS)
+    # The first batch pays for what is loaded, so that later ones may be much faster, and a few rows tell little.
+    return max(1, min(affordable, 8 * size, _LARGEST_BATCH))
 
 
 def knows_errors(transformer):

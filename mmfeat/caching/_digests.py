@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from joblib import cpu_count
 
-from mmfeat.caching._content import joined, text_digest
+from mmfeat.caching._content import item_digest, joined, text_digest
 from mmfeat.caching._files import read_digest, stamp_of
 
 _MOST_THREADS = 8
+_FILES_OF_TASK = 16
 _STAMP_BYTES = 40
 
 
@@ -48,7 +49,11 @@ class Digests:
 
     def _combine(self, row, is_path, held, strings):
         if not is_path:
-            return self._rows.digest(row)
+            item = self._rows.item(row)
+            holds_paths = (
+                strings != "text" and isinstance(item, (list, tuple)) and any(isinstance(p, str) for p in item)
+            )
+            return _digest_of_files(item) if holds_paths else self._rows.digest(row)
         if strings == "either" and isinstance(self._rows.item(row), str):
             text = text_digest(self._rows.item(row))
             return text if held is None else joined(text, held)
@@ -82,11 +87,23 @@ class Digests:
 
 def _read_all(paths, rows):
     """Read and digest files, in a few threads if there are many: hashlib and reading let others run."""
-    n_threads = min(_MOST_THREADS, cpu_count(), len(rows))
+    # Some files a task: handing one over takes as long as reading a small one.
+    tasks = [rows[start : start + _FILES_OF_TASK] for start in range(0, len(rows), _FILES_OF_TASK)]
+    n_threads = min(_MOST_THREADS, cpu_count(), len(tasks))
     if n_threads < 2:
         return [read_digest(paths[row]) for row in rows]
     with ThreadPoolExecutor(n_threads, thread_name_prefix="mmfeat-digest") as executor:
-        return list(executor.map(lambda row: read_digest(paths[row]), rows))
+        parts = executor.map(lambda task: [read_digest(paths[row]) for row in task], tasks)
+        return [record for part in parts for record in part]
+
+
+def _digest_of_files(items):
+    """Digest a list in which strings may be paths; None if the rest cannot be digested."""
+    parts = [item_digest(item) for item in items]
+    if None in parts:
+        return None
+    held = [read_digest(item)[0] or b"" if isinstance(item, str) else b"" for item in items]
+    return joined(*parts, *held)
 
 
 def _path(item, strings):

@@ -60,13 +60,17 @@ def read_digest(path):
     now = time.time_ns()
     sha = hashlib.sha256()
     try:
-        with Path(path).open("rb", buffering=0) as stream:
-            status = os.fstat(stream.fileno())
+        # The calls of the system alone: a file object takes half as long again for a small picture.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return None, None, False
-            while block := stream.read(_CHUNK):
+            while block := os.read(descriptor, _CHUNK):
                 sha.update(block)
-            same = _pack(os.fstat(stream.fileno())) == _pack(status)
+            same = _pack(os.fstat(descriptor)) == _pack(status)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError):
         return None, None, False
     if not same:

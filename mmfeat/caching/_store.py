@@ -115,7 +115,7 @@ class Store:
             for key, entry in txn.cursor(dbs["rows"]):
                 kind = kinds.setdefault(bytes(key[: _KEY - 32]), {"transformer": "?", "rows": 0, "bytes": 0})
                 kind["rows"] += 1
-                kind["bytes"] += _ENTRY.unpack(entry)[2]
+                kind["bytes"] += _entry(entry)[2]
             return {
                 "location": str(self.location),
                 "file_bytes": self._environment.size(),
@@ -179,7 +179,7 @@ class Store:
             if protected.isdisjoint(keys):
                 for key in keys:
                     entry = txn.get(key, db=dbs["rows"])
-                    if entry is not None and _ENTRY.unpack(entry)[0] == _BLOCK_ID.unpack(identifier)[0]:
+                    if entry is not None and _entry(entry)[0] == _BLOCK_ID.unpack(identifier)[0]:
                         txn.delete(key, db=dbs["rows"])
                 found = cursor.delete() and bool(cursor.key())
             else:
@@ -212,9 +212,9 @@ def clear(location):
     with guarded(folder.parent):
         grave = tempfile.mkdtemp(prefix=".cleared-", dir=folder.parent)
         folder.rename(Path(grave, _FOLDER))
-    shutil.rmtree(grave)
-    with contextlib.suppress(OSError):  # other files may be there
-        folder.parent.rmdir()
+        shutil.rmtree(grave)
+        with contextlib.suppress(OSError):  # other files may be there
+            folder.parent.rmdir()
     return n_bytes
 
 
@@ -239,7 +239,7 @@ def _read(txn, dbs, items, receive, missing, damaged):
         if entry is None:
             missing.append(key)
             continue
-        wanted, offset, length, checksum = _ENTRY.unpack(entry)
+        wanted, offset, length, checksum = _entry(entry)
         if wanted != current:
             current, block = wanted, txn.get(_BLOCK_ID.pack(wanted), db=dbs["blocks"])
         data = None if block is None else block[offset : offset + length]
@@ -277,8 +277,15 @@ def _blocks(rows):
         yield block
 
 
+def _entry(data):
+    """What is noted of a row; of a damaged entry, what no block can have."""
+    return _ENTRY.unpack(data) if len(data) == _ENTRY.size else (2**64 - 1, 0, 0, 0)
+
+
 def _keys_of(block):
-    count = _COUNT.unpack_from(block)[0]
+    if len(block) < _COUNT.size:  # damaged
+        return []
+    count = min(_COUNT.unpack_from(block)[0], (len(block) - _COUNT.size) // _KEY)
     start = _COUNT.size
     return [bytes(block[at : at + _KEY]) for at in range(start, start + _KEY * count, _KEY)]
 

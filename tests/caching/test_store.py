@@ -302,3 +302,20 @@ def test_blocks_hold_about_a_mebibyte():
     blocks = list(_store._blocks(rows))
     assert [len(block) for block in blocks] == [3, 3, 3, 1]
     assert [key for block in blocks for key, _ in block] == list(range(10))
+
+
+def test_entries_of_a_wrong_size_are_damage(tmp_path):
+    store, rows = filled(tmp_path, n=20)
+
+    def cut(txn, dbs):
+        txn.put(KEYS[3], b"short", db=dbs["rows"])
+        txn.put(_store._BLOCK_ID.pack(0), b"no", db=dbs["blocks"])
+
+    store._environment.write(cut)
+    assert store.info()["rows"] == 20
+    missing, damaged = store.read(dict.fromkeys(rows), lambda position, data: None)
+    assert not missing
+    assert damaged == list(rows)
+    # Evicting meets them, too.
+    bounded = Store(tmp_path, max_bytes=100_000)
+    assert all(bounded.write({key: bytes(9000)}) for key in KEYS[100:140])

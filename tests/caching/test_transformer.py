@@ -444,3 +444,45 @@ def test_the_last_batch_alone_is_at_stake(world, monkeypatch):
         cached.transform(TEXTS)
     assert calls == [10, 10, 10, 10]
     assert Store(world.cache).info()["rows"] == 30
+
+
+def test_batches_grow_with_the_speed_of_what_is_computed_and_shrink_again():
+    # 32 rows in 0.16 s: 500 rows take the time of a batch, but one batch tells of eight times its size at most.
+    assert _call._next_size(32, 32, 0.16) == 256
+    assert _call._next_size(256, 256, 1.28) == 500
+    # What others computed meanwhile says nothing of the speed.
+    assert _call._next_size(256, 0, 0.001) == 256
+    assert _call._next_size(4096, 100, 10.0) == 25
+    assert _call._next_size(32, 1, 100.0) == 1
+    assert _call._next_size(4096, 4096, 0.01) == 4096
+
+
+def test_a_read_that_fails_in_the_middle_ends_nothing(world, monkeypatch):
+    monkeypatch.setattr(_call, "_FIRST_BATCH", 5)
+    monkeypatch.setattr(_call, "_LARGEST_BATCH", 5)
+    reads = []
+    whole = Store.read
+
+    def failing(self, *arguments):
+        reads.append(1)
+        if len(reads) > 1:
+            raise OSError("the folder is gone")
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Store, "read", failing)
+    rows = CachedTransformer(world.make(), world.cache).fit(TEXTS).transform(TEXTS)
+    assert_array_equal(rows, world.make().transform(TEXTS))
+    assert len(reads) > 1
+
+
+def test_lists_of_paths_are_known_by_the_content_of_the_files(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+
+    def contents(X):
+        return np.array([[float(Path(item).read_text()) for item in row] for row in X])
+
+    cached = CachedTransformer(FunctionTransformer(contents), tmp_path / "cache").fit([["a"]])
+    for number in (1.0, 2.0):
+        for path in paths:
+            path.write_text(str(number))
+        assert_array_equal(cached.transform([[str(path) for path in paths]]), [[number, number]])

@@ -31,11 +31,16 @@ class MatrixView:
         self.matrix, self.scale, self.longest = matrix, scale, None
         self.mean = mean.astype(np.float32)
         self.width = matrix.shape[1]
+        # Memory that torch cannot share, such as a read-only map of a file, is gathered from by numpy.
+        self._shared = not sparse.issparse(matrix) and matrix.dtype == np.float32 and matrix.flags.writeable
 
     def take(self, rows, device):
         """Some rows, as a float32 tensor of shape (len(rows), width)."""
         import torch
 
+        if self._shared:
+            batch = torch.from_numpy(self.matrix).index_select(0, torch.from_numpy(np.asarray(rows)))
+            return batch.sub_(torch.from_numpy(self.mean)).mul_(1 / self.scale).to(device)
         batch = self.matrix[rows]
         if sparse.issparse(batch):
             batch = batch.toarray().astype(np.float32, copy=False)
@@ -89,7 +94,11 @@ def padded(bags, mean, scale, longest=None):
     lengths = np.array([len(bag) if longest is None else min(len(bag), longest) for bag in bags], dtype=np.int64)
     values = np.zeros((len(bags), max(1, int(lengths.max(initial=0))), len(mean)), dtype=np.float32)
     inside = np.arange(values.shape[1]) < lengths[:, None]
-    if lengths.any():
+    if lengths.any() and inside.all():
+        np.stack([bag[:length] for bag, length in zip(bags, lengths, strict=True)], out=values, casting="same_kind")
+        values -= np.asarray(mean, dtype=np.float32)
+        values /= np.float32(scale)
+    elif lengths.any():
         rows = np.concatenate([bag[:length] for bag, length in zip(bags, lengths, strict=True)])
         values[inside] = (rows - mean) / np.float32(scale)
     return Bags(values, lengths)

@@ -34,9 +34,11 @@ def infonce(scores, same, temperature):
     from torch.nn.functional import cross_entropy
 
     own = torch.arange(len(scores), device=scores.device)
-    siblings = same.clone()
-    siblings[own, own] = False
-    logits = (scores / temperature).masked_fill(siblings, float("-inf"))
+    logits = scores / temperature
+    if same.sum() > len(scores):
+        siblings = same.clone()
+        siblings[own, own] = False
+        logits = logits.masked_fill(siblings, float("-inf"))
     return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
 
 

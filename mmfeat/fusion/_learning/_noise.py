@@ -33,11 +33,14 @@ class Noise:
         level = min(255, round(256 * share))
         if level == 0:
             return batch
+        kept = 256 / (256 - level)
         if self._generator is None:
-            drawn = torch.frombuffer(bytearray(self._bytes.bytes(batch.numel())), dtype=torch.uint8).view(batch.shape)
-        else:
-            drawn = torch.randint(256, batch.shape, dtype=torch.uint8, device=batch.device, generator=self._generator)
-        return torch.where(drawn >= level, batch * (256 / (256 - level)), 0.0)
+            drawn = np.frombuffer(self._bytes.bytes(batch.numel()), dtype=np.uint8)
+            # In numpy: torch takes ten times as long to compare bytes and to make numbers of the outcome.
+            mask = torch.from_numpy(np.multiply(drawn >= level, np.float32(kept), dtype=np.float32))
+            return batch * mask.view(batch.shape)
+        drawn = torch.randint(256, batch.shape, dtype=torch.uint8, device=batch.device, generator=self._generator)
+        return batch * (drawn >= level).to(batch.dtype).mul_(kept)
 
     def state(self):
         """What the next masks depend on, as plain values."""
