@@ -11,6 +11,7 @@ import argparse
 import functools
 import hashlib
 import json
+import re
 import time
 from itertools import product
 from pathlib import Path
@@ -95,7 +96,9 @@ JOINED = (
 
 def features(encoder, texts, cache, *more):
     """Features of the three splits from an encoder fitted on train, kept under a name that holds all they depend on."""
-    content = [encoder.__repr__(N_CHAR_MAX=10**6), *more, *(text for split in SPLITS for text in texts[split])]
+    # Without addresses of objects, which are others in each run.
+    described = re.sub(r" at 0x[0-9a-f]+", "", encoder.__repr__(N_CHAR_MAX=10**6))
+    content = [described, *more, *(text for split in SPLITS for text in texts[split])]
     name = hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()[:20]
     file = None if cache is None else cache / f"{name}.npz"
     if file is not None and file.exists():

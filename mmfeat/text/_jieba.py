@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from numbers import Integral
 from typing import NamedTuple
 
+import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 from mmfeat.text._segmenters import make_cutter, read_user_dict
@@ -215,7 +216,12 @@ class JiebaTokenizer(SequenceTransformer):
         # Two pieces for each process: texts differ in length, and the last to finish is waited for.
         bounds = [len(texts) * piece // (2 * n_jobs) for piece in range(2 * n_jobs + 1)]
         pieces = (texts[start:stop] for start, stop in itertools.pairwise(bounds))
-        return itertools.chain(*Parallel(n_jobs=n_jobs)(delayed(_cut_piece)(plan, piece) for piece in pieces))
+        return itertools.chain(
+            *(
+                _unpacked(*part)
+                for part in Parallel(n_jobs=n_jobs)(delayed(_cut_piece)(plan, piece) for piece in pieces)
+            )
+        )
 
     def _cutter(self):
         """Return what cuts. Runs for each sentence, so that parameters are checked only when one has changed."""
@@ -311,4 +317,14 @@ class _Cutter:
 
 
 def _cut_piece(plan, texts):
-    return _Cutter(plan).cut_all(texts)
+    """Cut in a process of its own; return words and numbers, which travel in a fraction of the time of lists of str."""
+    tokens = _Cutter(plan).cut_all(texts)
+    words: dict = {}
+    numbers = [words.setdefault(token, len(words)) for token in itertools.chain.from_iterable(tokens)]
+    return list(words), np.array(numbers, dtype=np.int32), [*map(len, tokens)]
+
+
+def _unpacked(words, numbers, lengths):
+    """The lists of tokens that `_cut_piece` found."""
+    tokens = iter(np.array(words, dtype=object)[numbers].tolist())
+    return [list(itertools.islice(tokens, length)) for length in lengths]
