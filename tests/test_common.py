@@ -72,7 +72,9 @@ BAGS = {
 }
 # Neither of matrices nor of sequences: only the checks that need no data. Class name: constructor arguments.
 OTHER = {
+    "BiEncoder": {},
     "CCAZoo": {"estimator": "linear.CCA"},
+    "CrossAttentionScorer": {},
     "JiebaTokenizer": {},
     "LocalDescriptors": {},
     "SemanticMatching": {},

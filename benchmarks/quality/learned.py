@@ -11,6 +11,7 @@ are kept between runs, outside of the project.
 """
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -27,7 +28,10 @@ from mmfeat.cli._evaluate import Encoded, scores_of
 from mmfeat.cli._provenance import provenance
 from mmfeat.cli._report import markdown_table
 from mmfeat.datasets import load_flickr8k
-from mmfeat.fusion import CCA, DeepCCA, LearnedProjection
+from mmfeat.fusion import CCA, CrossAttentionScorer, DeepCCA, LearnedProjection
+from mmfeat.image import CNNFeatures
+from mmfeat.metrics import match_groups, rank_relevant, recall_at_k
+from mmfeat.retrieval import rerank
 from mmfeat.text import WordVectors
 from mmfeat.utils._pairs import split_pairs
 
@@ -51,10 +55,11 @@ SINGLES = [
     {"loss": "siglip", "max_epochs": 8, "dropout": 0.7},
     {"loss": "triplet", "max_epochs": 8},
 ]
-TOWERS = [
-    {"tower": "gru", "tower_width": 384, "learning_rate": 1e-3, "dropout": 0.3},
-    {"tower": "attention", "tower_width": 1024, "learning_rate": 1e-3, "dropout": 0.3},
-]
+TOWERS = [{"tower": tower, "tower_width": 256, "learning_rate": 1e-3, "dropout": 0.3} for tower in ("gru", "attention")]
+ATTENTION = {"n_components": 256, "max_epochs": 5}
+# Of the attention scores in the second stage, and how many of the best it sees.
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+N_RERANKED = 30
 # The same features and budget for all: eight epochs from the same CCA.
 LOSSES = (
     "infonce",
@@ -80,6 +85,7 @@ class Data:
 
     def __init__(self, arguments):
         language = arguments.language
+        self.language, self.cache, self.weights = language, arguments.cache, arguments.weights
         pairs = {split: split_pairs(load_flickr8k(arguments.root, split, language)) for split in SPLITS}
         self.pairs = pairs
         self.groups = {split: part.groups for split, part in pairs.items()}
@@ -94,6 +100,22 @@ class Data:
             name: features(makers[name], self.texts, arguments.cache, language, digest)[0]
             for name in ("TF-IDF both", *JOINED[language])
         }
+
+    def kept(self, seed):
+        """File of the embeddings of an ensemble."""
+        return self.cache / f"ensemble_{self.language}_{seed}.npz"
+
+    def regions(self):
+        """The last map of the network as bags of 49 regions, for each split."""
+        kept = self.cache / "regions.npz"
+        if not kept.exists():
+            options = {"pooling": None, "resize": "squash"}
+            network = CNNFeatures("mobilenet_v2", self.weights, "features.18", verbose=True, **options)
+            network.fit(self.pairs["train"].images[:1])
+            maps = {split: np.stack(network.transform(self.pairs[split].images)).astype(np.float16) for split in SPLITS}
+            np.savez(kept, **maps)
+        with np.load(kept) as found:
+            return {split: list(found[split].astype(np.float32)) for split in SPLITS}
 
     def joined(self, weights):
         """Encoded pairs of the splits, the parts of the text side joined."""
@@ -110,7 +132,7 @@ class Data:
 
     def sentences(self):
         """Encoded pairs of the splits, each text a bag of its word vectors."""
-        encoder = WordVectors(self.trained, tokenizer="en", pooling=None).fit(self.texts["train"])
+        encoder = WordVectors(self.trained, tokenizer=self.language, pooling=None).fit(self.texts["train"])
         return {
             split: Encoded(self.images[split], encoder.transform(self.texts[split]), self.groups[split])
             for split in SPLITS
@@ -204,16 +226,18 @@ def _shown(row):
     }
 
 
-def scored(splits, fusion):
-    """Rows of val and of test of a fitted fusion."""
-    return tuple(scores_of(splits[split].embed(fusion)) for split in ("val", "test"))
-
-
-def fitted(splits, fusion):
-    """A fit on train, and its rows."""
+def fitted(splits, fusion, keep=None):
+    """A fit on train, and its rows; `keep` is a file for what it makes of val and test."""
 
     def fit():
-        return scored(splits, fit_on(splits["train"], clone(fusion)))
+        fusion_ = fit_on(splits["train"], clone(fusion))
+        embedded = {split: splits[split].embed(fusion_) for split in ("val", "test")}
+        if keep is not None:
+            parts = {
+                f"{split} {name}": getattr(embedded[split], name) for split in embedded for name in ("images", "texts")
+            }
+            np.savez(keep, **parts)
+        return tuple(scores_of(part) for part in embedded.values())
 
     return fit
 
@@ -254,7 +278,7 @@ def compare_systems(bench, data, language):
         table,
         "LearnedProjection, ensemble of 3",
         {**settings, "ensemble": 3},
-        [fitted(splits, projection(settings, 100 + seed, ensemble=3)) for seed in SEEDS],
+        [fitted(splits, projection(settings, 100 + seed, ensemble=3), data.kept(seed)) for seed in SEEDS],
     )
 
 
@@ -304,7 +328,63 @@ def compare_towers(bench, data, language):
         )
 
 
-PARTS = {"systems": compare_systems, "losses": compare_losses, "towers": compare_towers}
+def compare_attention(bench, data, language):
+    """The ensemble's best in the order of attention between regions and words; its share is chosen on val."""
+    regions, sentences = data.regions(), data.sentences()
+    table = "Joined text side"
+
+    def fit(seed):
+        words = {split: part.texts for split, part in sentences.items()}
+        train = sentences["train"]
+        scorer = CrossAttentionScorer(random_state=seed, verbose=True, **ATTENTION)
+        scorer.fit([regions["train"][row] for row in train.groups], words["train"], groups=train.groups)
+        with np.load(data.kept(seed)) as kept:
+            first = {split: kept[f"{split} images"] @ kept[f"{split} texts"].T for split in ("val", "test")}
+        second = {split: second_stage(scorer, regions[split], words[split], first[split]) for split in first}
+        on_val = {share: reranked(first["val"], second["val"], share, sentences["val"].groups) for share in SHARES}
+        share = max(on_val, key=lambda share: on_val[share]["rsum"])
+        alone = reranked(first["test"], second["test"], 1.0, sentences["test"].groups)["rsum"]
+        print(
+            f"  seed {seed}: share {share}, val {on_val[share]['rsum']:.1f}; attention alone on test {alone:.1f}",
+            flush=True,
+        )
+        return on_val[share], reranked(first["test"], second["test"], share, sentences["test"].groups)
+
+    settings = {**ATTENTION, "reranked": N_RERANKED, "shares tried": SHARES}
+    name = "the same ensemble, then cross attention"
+    bench.row(table, name, settings, [functools.partial(fit, seed) for seed in SEEDS])
+
+
+def second_stage(scorer, regions, words, first):
+    """Candidates of each text and of each picture, and the scores that attention gives them."""
+    found = {"text": np.argsort(-first.T, axis=1)[:, :N_RERANKED], "image": np.argsort(-first, axis=1)[:, :N_RERANKED]}
+    return {query: (best, scorer.rerank(regions, words, best, query=query)) for query, best in found.items()}
+
+
+def reranked(first, second, share, groups):
+    """Recalls where the best of each query are put in the order of the mean of both scores."""
+    relevance = match_groups(np.arange(len(first)), groups)
+    recalls = {}
+    for way, query, scores, right in (
+        ("I→T", "image", first, relevance),
+        ("T→I", "text", first.T, relevance.T.tocsr()),
+    ):
+        found, attention = second[query]
+        stage, ids = rerank(np.take_along_axis(scores, found, axis=1), found, attention, weight=share)
+        whole = np.array(scores, dtype=np.float64)
+        # Above all that was not looked at again.
+        np.put_along_axis(whole, ids, stage + 10.0, axis=1)
+        ranks = rank_relevant(whole, right)
+        recalls |= {f"{way} R@{k}": 100 * recall_at_k(ranks, k=k) for k in (1, 5, 10)}
+    return {**recalls, "rsum": sum(recalls.values())}
+
+
+PARTS = {
+    "systems": compare_systems,
+    "losses": compare_losses,
+    "towers": compare_towers,
+    "attention": compare_attention,
+}
 
 
 def main():

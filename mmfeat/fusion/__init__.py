@@ -2,8 +2,10 @@
 
 from mmfeat.fusion._cca import CCA
 from mmfeat.fusion._ccazoo import CCAZoo
+from mmfeat.fusion._cross_attention import CrossAttentionScorer
 from mmfeat.fusion._deep_cca import DeepCCA
 from mmfeat.fusion._diagnostics import redundancy, wilks_test
+from mmfeat.fusion._draw_attention import draw_attention
 from mmfeat.fusion._explain import explain
 from mmfeat.fusion._explanation import Explanation
 from mmfeat.fusion._generalized import GeneralizedCCA
@@ -20,6 +22,7 @@ __all__ = [
     "CCA",
     "PLS",
     "CCAZoo",
+    "CrossAttentionScorer",
     "DeepCCA",
     "Explanation",
     "GeneralizedCCA",
@@ -28,6 +31,7 @@ __all__ = [
     "MultiLabelCCA",
     "RidgeMapping",
     "SemanticMatching",
+    "draw_attention",
     "explain",
     "permutation_test",
     "plot_learning_curve",

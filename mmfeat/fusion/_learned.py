@@ -89,7 +89,8 @@ class LearnedProjection(LearnedFusion):
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         Where to train; "auto" takes CUDA if it is there.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the products in training; weights stay float32. "auto": bfloat16 on CUDA devices that have it.
+        Of the products in training; weights stay float32. "auto": bfloat16 where the device has it in hardware, several
+        times as fast on such CPUs and without loss as far as was measured.
     random_state : int, RandomState instance or None, default=None
         Seed of the held-out images, the weights, the order of the pairs and the dropout. The same seed gives the same
         weights on the same device with the same number of threads.

@@ -187,20 +187,24 @@ def _without_file(model, weights, seed):
     import torch
 
     if is_timm(model) and weights is not None:
-        return construct(model, pretrained=True)
+        with torch.random.fork_rng(devices=[]):
+            return construct(model, pretrained=True)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed CUDA, which is not restored
         return construct(model)
 
 
 def _from_file(model, path):
+    import torch
+
     state = read_weights(path)
-    module = construct(model, init_weights=False)
-    head = f"{head_name(module)}.weight"
-    stored = state.get(head, state.get("module." + head))
-    other = stored is not None and stored.ndim > 0 and len(stored) != len(module.get_parameter(head))
-    if other and not callable(model):
-        module = construct(model, init_weights=False, num_classes=len(stored))  # tuned for other classes
+    with torch.random.fork_rng(devices=[]):  # layers are filled at random even where weights follow
+        module = construct(model, init_weights=False)
+        head = f"{head_name(module)}.weight"
+        stored = state.get(head, state.get("module." + head))
+        other = stored is not None and stored.ndim > 0 and len(stored) != len(module.get_parameter(head))
+        if other and not callable(model):
+            module = construct(model, init_weights=False, num_classes=len(stored))  # tuned for other classes
     load_weights(module, state, path, model_name(model))
     return module
 

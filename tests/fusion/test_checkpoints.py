@@ -62,12 +62,13 @@ def test_an_interrupted_training_ends_where_an_undisturbed_one_does(tmp_path, en
 
 
 SCRIPT = """
-import sys
+import sys, time
 sys.path.insert(0, {tests!r})
 import torch
 from test_checkpoints import make_projection, make_views
 torch.set_num_threads(1)
-make_projection(max_epochs=80, patience=999, checkpoint={path!r}).fit(*make_views())
+slow = lambda record: time.sleep(0.05)  # so that it is met alive
+make_projection(max_epochs=80, patience=999, checkpoint={path!r}, callback=slow).fit(*make_views())
 """
 
 

@@ -50,6 +50,12 @@ def test_every_way_to_store_them_gives_the_same(network, expected, images, tmp_p
             np.testing.assert_array_equal(CNNFeatures("squeezenet1_1", path).fit_transform(images), expected)
 
 
+def test_weights_of_a_file_leave_the_callers_generator_alone(file, images):
+    state = torch.random.get_rng_state()
+    CNNFeatures("squeezenet1_1", file).fit_transform(images)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_links_to_files_without_a_suffix(network, expected, images, tmp_path):
     """As caches of downloads keep them: the name with the suffix is a link to a file called by its digest."""
     save_file(network.state_dict(), tmp_path / "0123abcd")

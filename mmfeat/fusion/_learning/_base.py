@@ -272,9 +272,7 @@ class LearnedFusion(TwoViewTransformer):
 
     def _settings(self, seed, constant_rate):
         device = resolve_device(self.device)
-        half = (
-            uses_bfloat16(self.precision, device.partition(":")[0]) if device != "cpu" else self.precision == "bfloat16"
-        )
+        half = uses_bfloat16(self.precision, device.partition(":")[0])
         return Settings(
             loss=self.loss,
             similarity=self.similarity,

@@ -66,10 +66,10 @@ def restore(training, arrays, record):
             part.copy_(torch.from_numpy(arrays[f"parameter {i}"]))
     moments = training.optimizer.state_dict()
     names = {name.rpartition(" ")[0] for name in arrays} - {"parameter", "best", ""}
-    for i in range(len(_all_parameters(training))):
+    for i, part in enumerate(part for group in training.optimizer.param_groups for part in group["params"]):
         found = {name: arrays[f"{name} {i}"] for name in names if f"{name} {i}" in arrays}
         if found:
-            moments["state"][i] = {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+            moments["state"][i] = {name: _laid_out(value, part) for name, value in found.items()}
     training.optimizer.load_state_dict(moments)
     state = training.state
     state.loss_curve, state.validation_curve = map(list, record["curves"])
@@ -201,6 +201,14 @@ def _parts(array):
 
 def _all_parameters(training):
     return [*parameters_of([*training.heads, *training.decoders]), *training.learned.values()]
+
+
+def _laid_out(value, part):
+    """A tensor with the strides of its parameter: the fused optimizer walks through memory without a look at them."""
+    import torch
+
+    value = torch.from_numpy(np.array(value))
+    return torch.empty_like(part).copy_(value) if value.ndim and value.shape == part.shape else value
 
 
 def _array(value):

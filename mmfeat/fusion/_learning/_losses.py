@@ -173,6 +173,18 @@ def cosine(scores, same, margin):
     return (1 - scores.diagonal()).mean() + wrong
 
 
+def loss_parameters(settings):
+    """What the loss learns: the logarithm of a temperature, a bias, as tensors of no axis."""
+    import torch
+
+    learned = {}
+    if settings.loss in ("infonce", "siglip"):
+        learned["log_temperature"] = torch.tensor(math.log(settings.temperature), dtype=torch.float32)
+    if settings.loss == "siglip":
+        learned["bias"] = torch.tensor(_SIGLIP_BIAS)
+    return learned
+
+
 SCORE_LOSSES: dict[str, Callable] = {
     "cosine": cosine,
     "infonce": infonce,
@@ -198,7 +210,8 @@ MARGINS = {
     "triplet": 0.2,
     "triplet_sum": 0.2,
 }
+_SIGLIP_BIAS = -10.0
 # Losses that need rows as the heads give them: unit length would fight their own normalisation.
 FREE_ROWS = frozenset({"barlow", "cca", "vicreg"})
 
-__all__ = ["CCA_RIDGE", "FREE_ROWS", "MARGINS", "ROW_LOSSES", "SCORE_LOSSES"]
+__all__ = ["CCA_RIDGE", "FREE_ROWS", "MARGINS", "ROW_LOSSES", "SCORE_LOSSES", "loss_parameters"]

@@ -72,22 +72,46 @@ def _attend(named, values, lengths, _width):
     return np.einsum("nl,nlw->nw", shares, values @ named["value.weight"] + named["value.bias"], optimize=True)
 
 
+def gru_states(named, values, lengths, width):
+    """Means of the states of both directions of a GRU, at each vector.
+
+    Parameters
+    ----------
+    named : dict of str to ndarray
+        Weights, by torch's names.
+    values : ndarray of shape (n_bags, longest, n_features)
+    lengths : ndarray of shape (n_bags,)
+    width : int
+
+    Returns
+    -------
+    states : ndarray of shape (n_bags, longest, width), dtype float32
+        Zero beyond the lengths.
+    """
+    return _states(_gru_step, named, values, lengths, width)
+
+
+def _states(step, named, values, lengths, width):
+    inside = _inside(values, lengths)
+    both = np.zeros((*values.shape[:2], width), dtype=np.float32)
+    for suffix, order in (("", range(values.shape[1])), ("_reverse", range(values.shape[1] - 1, -1, -1))):
+        weight, bias = named[f"weight_ih_l0{suffix}"], named[f"bias_ih_l0{suffix}"]
+        inputs = values @ weight.T + bias
+        recurrent = named[f"weight_hh_l0{suffix}"].T, named[f"bias_hh_l0{suffix}"]
+        state: tuple = (np.zeros_like(both[:, 0]), np.zeros_like(both[:, 0]))
+        for place in order:
+            open_ = inside[:, place, None]
+            fresh = step(inputs[:, place], state, *recurrent)
+            # Padding leaves the state: a reader from the end begins at the last vector of each bag.
+            state = tuple(np.where(open_, new, old) for new, old in zip(fresh, state, strict=True))
+            both[:, place] += state[0] * open_ / 2
+    return both
+
+
 def _read(step):
     def read(named, values, lengths, width):
-        inside = _inside(values, lengths)
-        total = np.zeros((len(values), width), dtype=np.float32)
-        for suffix, order in (("", range(values.shape[1])), ("_reverse", range(values.shape[1] - 1, -1, -1))):
-            weight, bias = named[f"weight_ih_l0{suffix}"], named[f"bias_ih_l0{suffix}"]
-            inputs = values @ weight.T + bias
-            recurrent = named[f"weight_hh_l0{suffix}"].T, named[f"bias_hh_l0{suffix}"]
-            state: tuple = (np.zeros_like(total), np.zeros_like(total))
-            for place in order:
-                open_ = inside[:, place, None]
-                fresh = step(inputs[:, place], state, *recurrent)
-                # Padding leaves the state: a reader from the end begins at the last vector of each bag.
-                state = tuple(np.where(open_, new, old) for new, old in zip(fresh, state, strict=True))
-                total += state[0] * open_
-        return total / 2 / np.maximum(lengths, 1)[:, None].astype(np.float32)
+        states = _states(step, named, values, lengths, width)
+        return states.sum(axis=1) / np.maximum(lengths, 1)[:, None].astype(np.float32)
 
     return read
 

@@ -27,7 +27,7 @@ class TowerHead:
 
     def __init__(self, n_features, tower, width, widths, activation, generator, device):
         self.tower, self.width, self.n_features = tower, width, n_features
-        self._module = _recurrent(tower, n_features, width, generator) if tower in ("gru", "lstm") else None
+        self._module = recurrent(tower, n_features, width, generator) if tower in ("gru", "lstm") else None
         self._named = _new_tensors(tower, n_features, width, generator)
         if self._module is not None:
             self._module.to(device)
@@ -62,7 +62,7 @@ class TowerHead:
         return list(self._module.named_parameters()) if self._module is not None else list(self._named.items())
 
 
-def _recurrent(tower, n_features, width, generator):
+def recurrent(tower, n_features, width, generator):
     """A network that reads in both directions, with weights of our own generator; that of torch is left alone."""
     import torch
 
@@ -123,6 +123,11 @@ def _attend(head, values, lengths):
 
 
 def _read(head, values, lengths):
+    return _mean(head, read_states(head._module, head.width, values, lengths), lengths)
+
+
+def read_states(module, width, values, lengths):
+    """Means of the states of both directions, at each vector: shape (n_bags, longest, width)."""
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -131,9 +136,8 @@ def _read(head, values, lengths):
         packed = pack_padded_sequence(
             values.float(), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
-        states, _ = pad_packed_sequence(head._module(packed)[0], batch_first=True, total_length=values.shape[1])
-    both = (states[:, :, : head.width] + states[:, :, head.width :]) / 2
-    return _mean(head, both, lengths)
+        states, _ = pad_packed_sequence(module(packed)[0], batch_first=True, total_length=values.shape[1])
+    return (states[:, :, :width] + states[:, :, width:]) / 2
 
 
 def _transform(head, values, lengths):

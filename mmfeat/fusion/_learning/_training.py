@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfeat.fusion._learning._losses import FREE_ROWS, MARGINS, ROW_LOSSES, SCORE_LOSSES
+from mmfeat.fusion._learning._losses import FREE_ROWS, MARGINS, ROW_LOSSES, SCORE_LOSSES, loss_parameters
 from mmfeat.fusion._learning._noise import Noise
 from mmfeat.fusion._learning._ranking import unit, validate
 from mmfeat.utils._progress import progress
@@ -14,7 +14,6 @@ from mmfeat.utils._progress import progress
 _logger = logging.getLogger(__name__)
 # CLIP's bound: a lower temperature makes training unstable.
 _COLDEST = 0.01
-_SIGLIP_BIAS = -10.0
 # Cosines to classes, times this, are logits: sharp enough to be learned, as in classifiers of unit rows.
 _LABEL_SCALE = 16.0
 
@@ -97,9 +96,21 @@ class Training:
         self.learned = _new_learned(data, heads, settings)
         self.optimizer = _new_optimizer([*heads, *decoders], self.learned, settings)
         self.state = State()
-        n_steps = -(-len(_epoch_rows(self, np.random.default_rng(0))) // settings.batch_size)
+        n_steps = -(-len(epoch_rows(self, np.random.default_rng(0))) // settings.batch_size)
         self.rate_of_step = _constant if settings.constant_rate else warm_up_and_cosine(n_steps * settings.max_epochs)
         self.step = 0
+
+    def loss_of(self, rows):
+        """Loss of some pairs, with its graph."""
+        return batch_loss(self, rows)
+
+    def validate(self, rows):
+        """Mean reciprocal rank of held-out pairs."""
+        return validate(self, rows)
+
+    def run_epoch(self):
+        """One pass over the training pairs; returns the mean loss."""
+        return run_epoch(self)
 
 
 def train(training, *, callback=None, after_epoch=None):
@@ -125,10 +136,10 @@ def train(training, *, callback=None, after_epoch=None):
     for epoch in progress(epochs, desc="epochs", unit="epoch", verbose=settings.verbose):
         if state.stopped:
             break
-        loss = run_epoch(training)
+        loss = training.run_epoch()
         state.loss_curve.append(loss)
         if len(held_out):
-            state.validation_curve.append(validate(training, held_out))
+            state.validation_curve.append(training.validate(held_out))
         score = state.validation_curve[-1] if len(held_out) else float(epoch)
         _logger.info("epoch %d: loss %.4f, score %.4f", epoch + 1, loss, score)
         state.epoch = epoch + 1
@@ -146,14 +157,14 @@ def train(training, *, callback=None, after_epoch=None):
 def run_epoch(training):
     """One pass over the training pairs; returns the mean loss."""
     settings = training.settings
-    rows = _epoch_rows(training, training.order)
+    rows = epoch_rows(training, training.order)
     # Of equal sizes, within one: a small rest would have few negatives, and no correlations worth the name.
     batches = np.array_split(rows, -(-len(rows) // settings.batch_size))
     total = 0.0
     for batch in batches:
         for part in training.optimizer.param_groups:
             part["lr"] = settings.learning_rate * training.rate_of_step(training.step)
-        loss = batch_loss(training, batch)
+        loss = training.loss_of(batch)
         training.optimizer.zero_grad()
         loss.backward()
         training.optimizer.step()
@@ -176,7 +187,7 @@ def batch_loss(training, rows):
     owner = torch.from_numpy(data.groups[rows]).to(settings.device)
     same = owner[:, None] == owner[None, :]
     views = [view.take(rows, settings.device) for view in (data.x, data.y)]
-    with _precision(settings):
+    with autocast(settings):
         x, y = (head(view, settings.dropout, training.noise) for head, view in zip(training.heads, views, strict=True))
     x, y = x.float(), y.float()
     loss = pair_loss(x, y, same, training.learned, settings)
@@ -205,23 +216,28 @@ def pair_loss(x, y, same, learned, settings):
     -------
     loss : torch.Tensor of shape ()
     """
-    loss = settings.loss
-    options = {}
-    if isinstance(loss, str) and loss in MARGINS:
-        options["margin"] = MARGINS[loss] if settings.margin is None else settings.margin
-    if "log_temperature" in learned:
-        options["temperature"] = learned["log_temperature"].exp().clamp(min=_COLDEST)
-    if "bias" in learned:
-        options["bias"] = learned["bias"]
+    loss, options = settings.loss, loss_options(learned, settings)
     if settings.similarity == "cosine" and loss not in FREE_ROWS:
         x, y = unit(x), unit(y)
     if callable(loss):
         return loss(x, y, same)
     if loss in ROW_LOSSES:
         return ROW_LOSSES[loss](x, y, same, **options)
-    with _precision(settings):
+    with autocast(settings):
         scores = x @ y.T
     return SCORE_LOSSES[loss](scores.float(), same, **options)
+
+
+def loss_options(learned, settings):
+    """What the loss takes beside the scores or rows: margin, temperature, bias."""
+    loss, options = settings.loss, {}
+    if isinstance(loss, str) and loss in MARGINS:
+        options["margin"] = MARGINS[loss] if settings.margin is None else settings.margin
+    if "log_temperature" in learned:
+        options["temperature"] = learned["log_temperature"].exp().clamp(min=_COLDEST)
+    if "bias" in learned:
+        options["bias"] = learned["bias"]
+    return options
 
 
 def warm_up_and_cosine(n_steps):
@@ -245,7 +261,7 @@ def _constant(_step):
     return 1.0
 
 
-def _epoch_rows(training, rng):
+def epoch_rows(training, rng):
     """Training pairs of an epoch in random order; with `texts_per_epoch`, that many of each image."""
     rows = np.flatnonzero(~training.data.held_out)
     rows = rng.permutation(rows)
@@ -260,7 +276,8 @@ def _epoch_rows(training, rng):
     return rows[place < most]
 
 
-def _precision(settings):
+def autocast(settings):
+    """Context in which products are taken in bfloat16, where the settings say so."""
     import torch
 
     return torch.autocast(torch.device(settings.device).type, dtype=torch.bfloat16, enabled=settings.half)
@@ -270,11 +287,7 @@ def _new_learned(data, heads, settings):
     """Parameters of the loss itself: temperature, bias, and the directions of the classes."""
     import torch
 
-    learned = {}
-    if settings.loss in ("infonce", "siglip"):
-        learned["log_temperature"] = torch.tensor(np.log(settings.temperature), dtype=torch.float32)
-    if settings.loss == "siglip":
-        learned["bias"] = torch.tensor(_SIGLIP_BIAS)
+    learned = loss_parameters(settings)
     if data.labels is not None:
         n_classes = data.labels.shape[1] if data.labels.ndim == 2 else int(data.labels.max()) + 1
         width = heads[0].n_components
