@@ -20,27 +20,32 @@ def make_views(n_pairs=N_PAIRS):
     return [rng.standard_normal((n_pairs, width), dtype=np.float32) for width in WIDTHS]
 
 
-def bare_epoch(views, *, scores, device="cpu"):
-    """One epoch of products alone: forward, and backward to the weights."""
+def bare_epoch(views, precision, device, *, scores):
+    """A function that takes the products of one epoch alone: forward, and backward to the weights; tensors in memory."""
     import torch
 
-    tensors = [torch.from_numpy(view).to(device) for view in views]
-    heads = [torch.randn(width, COMPONENTS, device=device) for width in WIDTHS]
-    gradient = torch.randn(BATCH, COMPONENTS, device=device)
-    of_scores = torch.randn(BATCH, BATCH, device=device)
-    for start in range(0, N_PAIRS, BATCH):
-        batches = [tensor[start : start + BATCH] for tensor in tensors]
-        x, y = (batch @ head for batch, head in zip(batches, heads, strict=True))
-        if scores:
-            x @ y.T
-            of_scores[: len(x), : len(x)] @ y, of_scores[: len(x), : len(x)].T @ x
-        for batch in batches:
-            batch.T @ gradient[: len(batch)]
-    if device != "cpu":
-        torch.cuda.synchronize()
+    dtype = getattr(torch, precision)
+    tensors = [torch.from_numpy(view).to(device, dtype) for view in views]
+    heads = [torch.randn(width, COMPONENTS, device=device, dtype=dtype) for width in WIDTHS]
+    gradient = torch.randn(BATCH, COMPONENTS, device=device, dtype=dtype)
+    of_scores = torch.randn(BATCH, BATCH, device=device, dtype=dtype)
+
+    def run():
+        for start in range(0, N_PAIRS, BATCH):
+            batches = [tensor[start : start + BATCH] for tensor in tensors]
+            x, y = (batch @ head for batch, head in zip(batches, heads, strict=True))
+            if scores:
+                x @ y.T
+                of_scores[: len(x), : len(x)] @ y, of_scores[: len(x), : len(x)].T @ x
+            for batch in batches:
+                batch.T @ gradient[: len(batch)]
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return run
 
 
-def epochs(device):
+def epochs(device, precision):
     """Seconds of an epoch on a device, bare and whole."""
     from mmfeat.fusion._learning._training import run_epoch
 
@@ -48,39 +53,49 @@ def epochs(device):
 
     def ours(**parameters):
         projection = LearnedProjection(
-            COMPONENTS, init="random", batch_size=BATCH, random_state=0, device=device, **parameters
+            COMPONENTS,
+            init="random",
+            batch_size=BATCH,
+            random_state=0,
+            device=device,
+            precision=precision,
+            **parameters,
         )
         X, y, groups, labels = projection._check_pairs(*views, None, None)
         training = projection._new_training(X, y, groups, labels, np.zeros(N_PAIRS, dtype=bool), 0, None)
         return lambda: run_epoch(training)
 
-    return in_turn(
+    taken = in_turn(
         {
-            "bare_heads": lambda: bare_epoch(views, scores=False, device=device),
-            "bare_heads_and_scores": lambda: bare_epoch(views, scores=True, device=device),
+            "bare_heads": bare_epoch(views, precision, device, scores=False),
+            "bare_heads_and_scores": bare_epoch(views, precision, device, scores=True),
             "infonce": ours(),
             "infonce_without_dropout": ours(dropout=0.0),
             "triplet": ours(loss="triplet"),
         }
     )
+    return {
+        "seconds": taken,
+        "epochs_per_second": 1 / taken["infonce"],
+        "over_heads": taken["infonce"] / taken["bare_heads"],
+        "over_heads_and_scores": taken["infonce"] / taken["bare_heads_and_scores"],
+    }
 
 
 def epoch():
     """One epoch of 30,000 pairs of 1,280 and 1,000 columns to 512 components in batches of 512; on CUDA too where it is."""
     import torch
 
-    taken = {"cpu": epochs("cpu")}
-    if torch.cuda.is_available():
-        taken["cuda"] = epochs("cuda")
-    return {
-        device: {
-            "seconds": seconds,
-            "epochs_per_second": 1 / seconds["infonce"],
-            "over_heads": seconds["infonce"] / seconds["bare_heads"],
-            "over_heads_and_scores": seconds["infonce"] / seconds["bare_heads_and_scores"],
-        }
-        for device, seconds in taken.items()
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    result = {
+        f"{device}, {precision}": epochs(device, precision)
+        for device in devices
+        for precision in ("float32", "bfloat16")
     }
+    result["bfloat16_over_bare_heads_in_float32"] = (
+        result["cpu, bfloat16"]["seconds"]["infonce"] / result["cpu, float32"]["seconds"]["bare_heads"]
+    )
+    return result
 
 
 def _fit_peak(captions):
