@@ -1,8 +1,13 @@
 """Vectors for words that have none of their own: from fastText's character n-grams, or from single characters."""
 
+import re
+
 import numpy as np
 
 _FNV_OFFSET, _FNV_PRIME, _MASK = 2166136261, 16777619, 0xFFFFFFFF
+
+# Unified and compatibility ideographs of Unicode, in the first plane and beyond.
+_IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 def ngram_buckets(word, least, most, n_buckets):
@@ -57,7 +62,7 @@ def from_subwords(store, word):
 
 
 def from_characters(store, word):
-    """Mean vector of the characters of a word that have one, or None.
+    """Mean vector of the Chinese characters of a word that have one, or None; single letters of alphabets mean nothing.
 
     Parameters
     ----------
@@ -68,7 +73,10 @@ def from_characters(store, word):
     -------
     vector : ndarray of shape (dim,) or None
     """
-    rows = store.rows(list(word))
+    ideographs = _IDEOGRAPH.findall(word)
+    if not ideographs:
+        return None
+    rows = store.rows(ideographs)
     rows = rows[rows >= 0]
     return store.take(rows).mean(axis=0) if len(rows) else None
 

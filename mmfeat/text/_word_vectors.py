@@ -38,7 +38,7 @@ class WordVectors(VectorSource):
         Settings of ``gensim.models.Word2Vec`` or ``FastText`` in place of ours: ``vector_size=200, window=5, min_count=2,
         sg=1, epochs=50``, and ``bucket=100_000`` for fastText.
     oov : {"skip", "characters", "subwords"}, default="skip"
-        What stands for a word without a vector: nothing; the mean of the vectors of its characters, for Chinese; or of its
+        What stands for a word without a vector: nothing; the mean of the vectors of its Chinese characters; or of its
         n-grams of characters, for fastText models only.
     sif_alpha : float, default=1e-3
         The `a` of "sif".

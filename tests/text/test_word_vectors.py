@@ -257,6 +257,12 @@ def test_characters_stand_for_a_chinese_word(file, table):
     assert encoder.oov_words_[0] == ("黑狗", 2)
 
 
+def test_letters_do_not_stand_for_a_word(tmp_path):
+    (tmp_path / "vectors.txt").write_text("z 1 0\ne 0 1\n恤 1 1\n", encoding="utf-8")
+    encoder = WordVectors(tmp_path / "vectors.txt", tokenizer=str.split, oov="characters").fit(["zee"])
+    np.testing.assert_allclose(encoder.transform(["zee", "z恤", "z"]), [[0, 0], [1, 1], [1, 0]])
+
+
 def test_a_filled_in_word_has_the_weight_of_the_word(file, table):
     train = ["黑狗 黑狗", "狗", "草地", "草地"]
     encoder = WordVectors(file, tokenizer=str.split, oov="characters", pooling="sif", n_common=0).fit(train)

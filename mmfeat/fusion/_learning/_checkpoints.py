@@ -44,7 +44,7 @@ def snapshot(training):
         "stopped": state.stopped,
         "step": training.step,
         "order": training.order.bit_generator.state,
-        "noise": [noise["words"], noise["rest"]],
+        "noise": noise["words"],
     }
     return arrays, record
 
@@ -78,8 +78,7 @@ def restore(training, arrays, record):
     state.best = [np.array(arrays[f"best {i}"]) for i in range(sum(name.startswith("best ") for name in arrays))]
     training.step = record["step"]
     training.order.bit_generator.state = record["order"]
-    words, rest = record["noise"]
-    training.noise.restore({"words": words, "rest": rest, "generator": arrays.get("generator")})
+    training.noise.restore({"words": record["noise"], "generator": arrays.get("generator")})
 
 
 def load_parameters(heads, values):

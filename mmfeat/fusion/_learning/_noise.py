@@ -23,7 +23,6 @@ class Noise:
 
         self.device = device
         self._bits = np.random.SFC64(seed)
-        self._bytes = np.random.Generator(self._bits)
         self._generator = None if device == "cpu" else torch.Generator(device).manual_seed(seed)
 
     def dropped(self, batch, share):
@@ -35,7 +34,8 @@ class Noise:
             return batch
         kept = 256 / (256 - level)
         if self._generator is None:
-            drawn = np.frombuffer(self._bytes.bytes(batch.numel()), dtype=np.uint8)
+            # Words of 64 bits as they come: a tenth of the time of `Generator.bytes`.
+            drawn = self._bits.random_raw(-(-batch.numel() // 8)).view(np.uint8)[: batch.numel()]
             # In numpy: torch takes ten times as long to compare bytes and to make numbers of the outcome.
             mask = torch.from_numpy(np.multiply(drawn >= level, np.float32(kept), dtype=np.float32))
             return batch * mask.view(batch.shape)
@@ -44,21 +44,14 @@ class Noise:
 
     def state(self):
         """What the next masks depend on, as plain values."""
-        bits = self._bits.state
         generator = None if self._generator is None else self._generator.get_state().cpu().numpy()
-        words = [int(word) for word in bits["state"]["state"]]
-        return {"words": words, "rest": [int(bits["has_uint32"]), int(bits["uinteger"])], "generator": generator}
+        return {"words": [int(word) for word in self._bits.state["state"]["state"]], "generator": generator}
 
     def restore(self, state):
         """Go on from a state."""
         import torch
 
-        has_uint32, uinteger = state["rest"]
-        self._bits.state = {
-            "bit_generator": "SFC64",
-            "state": {"state": np.array(state["words"], dtype=np.uint64)},
-            "has_uint32": has_uint32,
-            "uinteger": uinteger,
-        }
+        words = np.array(state["words"], dtype=np.uint64)
+        self._bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
         if self._generator is not None:
             self._generator.set_state(torch.from_numpy(state["generator"]))
