@@ -9,6 +9,7 @@ import pytest
 
 # Known when tests are collected; the folder is made by the fixture, once a process.
 os.environ["MMFEAT_TINY_BERT"] = str(Path(tempfile.gettempdir()) / f"mmfeat-tiny-bert-{os.getpid()}")
+os.environ["MMFEAT_TINY_CLIP"] = str(Path(tempfile.gettempdir()) / f"mmfeat-tiny-clip-{os.getpid()}")
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -52,3 +53,54 @@ def tiny_bert():
         transformers.utils.logging.enable_progress_bar()
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(save_random):
+    """Folder of a CLIP of random weights, its image processor, and its tokenizer of single bytes."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    folder = Path(os.environ["MMFEAT_TINY_CLIP"])
+    byte_letters = sorted(ByteLevel.alphabet())
+    words = [*byte_letters, *(f"{letter}</w>" for letter in byte_letters), "<|startoftext|>", "<|endoftext|>"]
+    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    ends = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1}
+    config = transformers.CLIPConfig(
+        text_config={**layers, **ends, "vocab_size": len(words), "max_position_embeddings": 40},
+        vision_config={**layers, "image_size": 16, "patch_size": 8},
+        projection_dim=12,
+    )
+    tokenizer = transformers.CLIPTokenizer(
+        vocab={word: number for number, word in enumerate(words)}, merges=[], model_max_length=40
+    )
+    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    save_random(folder, transformers.CLIPModel(config), processor, tokenizer)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def save_random():
+    """Function that saves a network with weights that make rows differ well, and what belongs to it, without a word."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    def save(folder, network, *parts):
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.normal_(0, 0.4, generator=generator)
+                if name == "logit_scale":
+                    parameter.fill_(3.0)
+        logging = transformers.utils.logging
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        for part in (network, *parts):
+            part.save_pretrained(folder)
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+    return save

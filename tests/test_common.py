@@ -20,6 +20,7 @@ import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -50,6 +51,7 @@ IMAGE = {
     "ColorMoments": ({}, {"space": "lab"}),
     "HOGFeatures": ({"size": (32, 32)}, {"orientations": 4}),
     "TextureFeatures": ({"size": (32, 32)}, {"radii": (2,)}),
+    "TwoTower": ({"model": os.environ["MMFEAT_TINY_CLIP"]}, {"normalize": False}),
 }
 TEXT = {
     "PretrainedTextFeatures": ({"model": os.environ["MMFEAT_TINY_BERT"]}, {"pooling": "cls"}),
@@ -76,9 +78,12 @@ OTHER = {
     "CCAZoo": {"estimator": "linear.CCA"},
     "CrossAttentionScorer": {},
     "JiebaTokenizer": {},
+    "LateFusionClassifier": {"image_classifier": LogisticRegression(), "text_classifier": LogisticRegression()},
     "LocalDescriptors": {},
+    "PairFeatures": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2)},
     "SemanticMatching": {},
     "TextNormalizer": {},
+    "ZeroShotClassifier": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2), "classes": ["a", "b"]},
     "Retriever": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2), "fusion": CCA(1)},
 }
 
@@ -173,8 +178,10 @@ def sequence_cases():
 @pytest.fixture
 def case(request):
     """The case of a test, after the model that it reads was made."""
-    if request.param.make().get_params().get("model") == os.environ["MMFEAT_TINY_BERT"]:
-        request.getfixturevalue("tiny_bert")
+    model = request.param.make().get_params().get("model")
+    for name in ("tiny_bert", "tiny_clip"):
+        if model == os.environ[f"MMFEAT_{name.upper()}"]:
+            request.getfixturevalue(name)
     return request.param
 
 

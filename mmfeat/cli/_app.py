@@ -157,11 +157,15 @@ def fit(
 
 @app.command()
 def search(
-    model: Annotated[Path, typer.Option(help="Model file written by fit.")],
     queries: Annotated[Path, typer.Option(help="CSV of sentences or of pictures.")],
     gallery: Annotated[Path, typer.Option(help="CSV of the other kind.")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
+    model: Annotated[Path | None, typer.Option(help="Model file written by fit.")] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(help="Instead of --model: folder or hub name of CLIP, Chinese-CLIP or SigLIP; needs no fit."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Answers to each query.")] = 5,
     truth: Annotated[Path | None, typer.Option(help="CSV of right pairs; prints the recall.")] = None,
     image_column: ImageColumn = "image_id",
@@ -191,6 +195,7 @@ def search(
         truth=truth,
         columns=(image_column, text_column, id_column),
         weights=weights,
+        pretrained=pretrained,
         encoding=encoding,
         force=force,
         quiet=quiet or as_json,

@@ -84,6 +84,34 @@ def load_model(path, weights=None):
     return model
 
 
+def load_towers(name):
+    """Make a retriever of both towers of a model that others have trained; nothing is learned.
+
+    Parameters
+    ----------
+    name : str
+        Folder, or name on the hub.
+
+    Returns
+    -------
+    retriever : Retriever
+        Has encoded a picture and a sentence.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no two-tower model that can be read.
+    OSError
+        If there is no such folder, or the model cannot be downloaded.
+    """
+    from mmfeat.pretrained import TwoTower
+    from mmfeat.retrieval import Retriever
+
+    pair = np.empty((1, 2), dtype=object)
+    pair[0] = np.zeros((64, 64, 3), dtype=np.uint8), "a"
+    return Retriever(TwoTower(name, "image"), TwoTower(name, "text"), "passthrough").fit(pair)
+
+
 def set_verbose(retriever, verbose):
     """Let every step that has the parameter `verbose` show progress, or none."""
     for step in _steps(retriever):

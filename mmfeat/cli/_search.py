@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from mmfeat.cli._files import refuse_existing, whole_file
-from mmfeat.cli._models import load_model, set_verbose
+from mmfeat.cli._models import load_model, load_towers, set_verbose
 from mmfeat.cli._report import Report
 from mmfeat.datasets import load_images, load_texts, read_table
 from mmfeat.datasets._resolve import SUFFIXES
@@ -19,14 +19,27 @@ _KS = (1, 5, 10)
 
 
 def run_search(
-    model, queries, gallery, images, out, k, *, truth, columns, weights=None, encoding=None, force=False, quiet=False
+    model,
+    queries,
+    gallery,
+    images,
+    out,
+    k,
+    *,
+    truth,
+    columns,
+    weights=None,
+    pretrained=None,
+    encoding=None,
+    force=False,
+    quiet=False,
 ):
     """Answer each query with the `k` most similar items of the gallery.
 
     Parameters
     ----------
     model, queries, gallery, images, out : path-like
-        Model file, two tables, folder of the pictures, table to write.
+        Model file (None with `pretrained`), two tables, folder of the pictures, table to write.
     k : int
     truth : path-like or None
         Table of right pairs, with the columns that name the picture and the sentence.
@@ -34,6 +47,8 @@ def run_search(
         Names of the columns with the picture, the sentence, and the name of the sentence.
     weights : path-like or None, default=None
         Where the weights of the model's network are now, if they were moved.
+    pretrained : str or None, default=None
+        Folder or hub name of a two-tower model, to be used as it is instead of a model file.
     encoding : str or None, default=None
         Encoding of the tables; None tells UTF-8 and GB18030 apart.
     force, quiet : bool, default=False
@@ -43,6 +58,7 @@ def run_search(
     report : Report
     """
     # All that can be refused without the model is refused before it is loaded; the table is written last of all.
+    _check_choice(model, pretrained, weights)
     refuse_existing(out, force)
     image_column, text_column, id_column = columns
     names = {"sentence": id_column, "picture": image_column}
@@ -58,7 +74,7 @@ def run_search(
         raise ValueError(f"-k must be at most the size of the gallery, {len(ids[1])}. Got {k} instead. Reduce it.")
     relevance = None if truth is None else _relevance(truth, kinds, names, ids, encoding)
 
-    retriever = load_model(model, weights)
+    retriever = load_model(model, weights) if pretrained is None else load_towers(pretrained)
     set_verbose(retriever, not quiet)
     embedded = [
         retriever.encode_text(table["text"]) if kind == "sentence" else retriever.encode_image(table["image"])
@@ -76,6 +92,14 @@ def run_search(
         text += f"\n{told} over {len(known)} of {len(ids[0])} queries (gallery of {len(ids[1])})"
     _write(out, ids[0], found, names[kinds[0]], names[kinds[1]], force)
     return Report(record, text)
+
+
+def _check_choice(model, pretrained, weights):
+    if (model is None) == (pretrained is None):
+        got = "neither" if model is None else "both"
+        raise ValueError(f"Name either --model FILE, as `mmfeat fit` writes, or --pretrained FOLDER. Got {got}.")
+    if pretrained is not None and weights is not None:
+        raise ValueError("--weights belongs to --model; a pretrained model has its own. Leave out --weights.")
 
 
 def _kinds_of(queries, gallery, columns, encoding):

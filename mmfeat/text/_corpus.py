@@ -7,6 +7,7 @@ from itertools import chain, pairwise
 import numpy as np
 
 from mmfeat.text._jieba import JiebaTokenizer
+from mmfeat.text._numbering import Numbering
 
 _BLOCK = 512
 _LONG_BLOCK = 50_000
@@ -18,14 +19,6 @@ _SEPARATOR = "\0"
 _ASCII_WORDS = {
     code: chr(code).lower() if re.match(r"\w", chr(code)) else " " for code in range(128) if chr(code) != _SEPARATOR
 }
-
-
-class _Numbering(dict):
-    """Words to numbers, in the order in which they are first asked for."""
-
-    def __missing__(self, word):
-        number = self[word] = len(self)
-        return number
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,7 @@ def cut_texts(texts, tokenizer):
     ValueError
         If a callable gives something else than words for a text; the message names the row.
     """
-    numbering = _Numbering()
+    numbering = Numbering()
     numbers: list[np.ndarray] = []
     lengths: list[int] = []
     cut, size = _cutter(tokenizer)

@@ -1,5 +1,6 @@
 """Chinese sentences into words."""
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
+from mmfeat.text._numbering import Numbering
 from mmfeat.text._segmenters import make_cutter, read_user_dict
 from mmfeat.text._stop_words import resolve_stop_words
 from mmfeat.utils._base import SequenceTransformer
@@ -318,10 +320,18 @@ class _Cutter:
 
 def _cut_piece(plan, texts):
     """Cut in a process of its own; return words and numbers, which travel in a fraction of the time of lists of str."""
-    tokens = _Cutter(plan).cut_all(texts)
-    words: dict = {}
-    numbers = [words.setdefault(token, len(words)) for token in itertools.chain.from_iterable(tokens)]
-    return list(words), np.array(numbers, dtype=np.int32), [*map(len, tokens)]
+    # A callable may not be hashable.
+    cutter = _cutter_of(plan) if isinstance(plan.backend, str) else _Cutter(plan)
+    tokens = cutter.cut_all(texts)
+    words = Numbering()
+    numbers = np.fromiter(map(words.__getitem__, itertools.chain.from_iterable(tokens)), dtype=np.int32)
+    return list(words), numbers, [*map(len, tokens)]
+
+
+@functools.lru_cache(maxsize=2)
+def _cutter_of(plan):
+    """What cuts, kept by a process for the next piece: it knows the forms of the words already."""
+    return _Cutter(plan)
 
 
 def _unpacked(words, numbers, lengths):

@@ -110,7 +110,7 @@ class TransformerModel:
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(
             place, trust_remote_code=False, local_files_only=True
         )
-        _refuse_no_vocabulary(self._tokenizer, place)
+        refuse_no_vocabulary(self._tokenizer, place)
         self._own_length = read_json(place / "sentence_bert_config.json", {}).get("max_seq_length")
         self.width = self._network.config.hidden_size
 
@@ -184,7 +184,7 @@ class TransformerModel:
         return (total / mask.sum(1, keepdim=True).clamp(min=1)).cpu().numpy()
 
 
-def _refuse_no_vocabulary(tokenizer, place):
+def refuse_no_vocabulary(tokenizer, place):
     """Without a vocabulary transformers makes an empty one, to which all words are unknown."""
     names = sorted(set(tokenizer.vocab_files_names.values()))
     if names and not any((place / name).is_file() for name in names):
@@ -198,7 +198,7 @@ def _build_network(place):
     import torch
 
     transformers = import_optional("transformers", extra="pretrained", purpose=_PURPOSE)
-    with _silence(transformers):
+    with silenced(transformers):
         network, report = transformers.AutoModel.from_pretrained(
             place,
             use_safetensors=True,
@@ -219,7 +219,7 @@ def _build_network(place):
 
 
 @contextlib.contextmanager
-def _silence(transformers):
+def silenced(transformers):
     """Hide the bars and the report of loading, and leave the settings of the user as they were."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -49,7 +49,7 @@ def split_pairs(pairs, image="image", text="text"):
         If it is no such table (or a lazy one), a column is missing or stands there twice, it is empty, a cell is
         neither image nor text, or an image stands in two rows, be its path spelled in two ways.
     """
-    images, cells = _columns(pairs, image, text)
+    images, cells = pair_columns(pairs, image, text)
     images = check_images(images)
     _refuse_duplicates(images)
     captions = [_captions(cell, row) for row, cell in enumerate(cells)]
@@ -57,7 +57,24 @@ def split_pairs(pairs, image="image", text="text"):
     return Pairs(images, [caption for group in captions for caption in group], groups)
 
 
-def _columns(pairs, image, text):
+def pair_columns(pairs, image="image", text="text"):
+    """Return the two columns of a pairs table as they are, whatever the cells hold.
+
+    Parameters
+    ----------
+    pairs : DataFrame of pandas or polars, or object ndarray of shape (n_rows, 2)
+    image, text : str
+        Names of the columns of a DataFrame.
+
+    Returns
+    -------
+    images, texts : list
+
+    Raises
+    ------
+    ValueError
+        If it is no such table (or a lazy one), a column is missing or stands there twice, or it is empty.
+    """
     if type(pairs).__name__ == "LazyFrame":
         raise ValueError("Expected pairs in memory. Got a polars LazyFrame instead. Call its .collect() first.")
     if isinstance(pairs, np.ndarray):
@@ -106,7 +123,7 @@ def _captions(cell, row):
 def _refuse_duplicates(images):
     seen: dict = {}
     for row, item in enumerate(images):
-        key = _identity(item)
+        key = identity(item)
         if key in seen:
             spellings = dict.fromkeys(os.fspath(images[i]) for i in (seen[key], row)) if isinstance(key, str) else ()
             name = f" ({' and '.join(map(repr, spellings))})" if spellings else ""
@@ -117,8 +134,17 @@ def _refuse_duplicates(images):
         seen[key] = row
 
 
-def _identity(item):
-    """Say what makes an item the same: the place of a file, bytes, or the object; equal pixels are not looked for."""
+def identity(item):
+    """Say what makes an item the same: the place of a file, bytes, or the object; equal pixels are not looked for.
+
+    Parameters
+    ----------
+    item : str, os.PathLike, bytes, PIL.Image.Image or ndarray
+
+    Returns
+    -------
+    key : str, bytes or int
+    """
     if isinstance(item, (str, os.PathLike)):
         return os.path.abspath(item)
     return item if isinstance(item, bytes) else id(item)
