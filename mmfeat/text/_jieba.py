@@ -1,17 +1,14 @@
 """Chinese sentences into words."""
 
-import functools
 import itertools
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from numbers import Integral
-from typing import NamedTuple
 
-import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
-from mmfeat.text._numbering import Numbering
-from mmfeat.text._segmenters import make_cutter, read_user_dict
+from mmfeat.text._jieba_cut import Cutter, Plan, cut_piece, unpacked
+from mmfeat.text._segmenters import read_user_dict
 from mmfeat.text._stop_words import resolve_stop_words
 from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import StrOptions, _fit_context
@@ -19,7 +16,6 @@ from mmfeat.utils._validation import check_texts
 
 # Below this many texts for each process, starting it costs more than it saves.
 _CHUNK_LEAST = 1000
-_FORMS_MOST = 1_000_000
 
 
 class JiebaTokenizer(SequenceTransformer):
@@ -219,10 +215,7 @@ class JiebaTokenizer(SequenceTransformer):
         bounds = [len(texts) * piece // (2 * n_jobs) for piece in range(2 * n_jobs + 1)]
         pieces = (texts[start:stop] for start, stop in itertools.pairwise(bounds))
         return itertools.chain(
-            *(
-                _unpacked(*part)
-                for part in Parallel(n_jobs=n_jobs)(delayed(_cut_piece)(plan, piece) for piece in pieces)
-            )
+            *(unpacked(*part) for part in Parallel(n_jobs=n_jobs)(delayed(cut_piece)(plan, piece) for piece in pieces))
         )
 
     def _cutter(self):
@@ -238,7 +231,7 @@ class JiebaTokenizer(SequenceTransformer):
         if built is None or built[0] != key:
             self._validate_params()
             # With the dictionary itself, so that no other can get its id.
-            built = self._built = key, _Cutter(self._plan()), self.user_dict
+            built = self._built = key, Cutter(self._plan()), self.user_dict
         return built[1]
 
     def _plan(self):
@@ -250,7 +243,7 @@ class JiebaTokenizer(SequenceTransformer):
             raise ValueError(f"`pos` needs backend='jieba', the only one that tags. Got backend={self.backend!r}.")
         if self.pos is not None and not all(isinstance(tag, str) for tag in self.pos):
             raise ValueError(f"`pos` must hold tags, such as 'n' or 'v'. Got {self.pos!r} instead.")
-        return _Plan(
+        return Plan(
             self.backend,
             read_user_dict(self.user_dict),
             self.hmm,
@@ -268,73 +261,3 @@ class JiebaTokenizer(SequenceTransformer):
         tags.input_tags.string = True
         tags.requires_fit = False
         return tags
-
-
-class _Plan(NamedTuple):
-    backend: str | Callable
-    entries: tuple
-    hmm: bool
-    pos: frozenset | None
-    stop_words: frozenset
-    lowercase: bool
-    keep_punctuation: bool
-
-
-class _Forms(dict):
-    """What becomes of each token: itself, in lower case, or None where it is dropped; worked out once a token."""
-
-    def __init__(self, plan):
-        super().__init__()
-        self._plan = plan
-
-    def __missing__(self, token):
-        if len(self) >= _FORMS_MOST:
-            self.clear()
-        plan = self._plan
-        if not isinstance(token, str):
-            raise ValueError(f"The callable `backend` gave {token!r} among its tokens. It must give str.")
-        form = token.lower() if plan.lowercase else token
-        keep = plan.keep_punctuation or any(map(str.isalnum, token))
-        dropped = not keep or not token or token.isspace() or form in plan.stop_words
-        self[token] = None if dropped else form
-        return self[token]
-
-
-class _Cutter:
-    def __init__(self, plan):
-        self._pos = plan.pos
-        self._forms = _Forms(plan)
-        named = isinstance(plan.backend, str)
-        self._cut = make_cutter(plan.backend, plan.entries, plan.hmm, plan.pos is not None) if named else plan.backend
-
-    def cut(self, text):
-        tokens = self._cut(text)
-        if self._pos is not None:
-            tokens = [token for token, tag in tokens if tag in self._pos]
-        # No loop in Python: this is a third of the time of rjieba.
-        return [*filter(None, map(self._forms.__getitem__, tokens))]
-
-    def cut_all(self, texts):
-        return [self.cut(text) for text in texts]
-
-
-def _cut_piece(plan, texts):
-    """Cut in a process of its own; return words and numbers, which travel in a fraction of the time of lists of str."""
-    # A callable may not be hashable.
-    cutter = _cutter_of(plan) if isinstance(plan.backend, str) else _Cutter(plan)
-    tokens = cutter.cut_all(texts)
-    words = Numbering()
-    numbers = np.fromiter(map(words.__getitem__, itertools.chain.from_iterable(tokens)), dtype=np.int32)
-    return list(words), numbers, [*map(len, tokens)]
-
-
-@functools.lru_cache(maxsize=2)
-def _cutter_of(plan):
-    """What cuts, kept by a process for the next piece: it knows the forms of the words already."""
-    return _Cutter(plan)
-
-
-def _unpacked(words, numbers, lengths):
-    """The lists of tokens that `_cut_piece` found."""
-    tokens = iter(np.array(words, dtype=object)[numbers].tolist())
-    return [list(itertools.islice(tokens, length)) for length in lengths]

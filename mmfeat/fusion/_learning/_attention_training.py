@@ -37,8 +37,9 @@ class AttentionTraining(Training):
         settings = self.settings
         owner = torch.from_numpy(self.data.groups[rows]).to(settings.device)
         _, first, place = np.unique(self.pictures[rows], return_index=True, return_inverse=True)
-        regions = self._embed(0, rows[first], settings.dropout)
-        words = self._embed(1, rows, settings.dropout)
+        with autocast(settings):
+            regions = self._embed(0, rows[first], settings.dropout)
+            words = self._embed(1, rows, settings.dropout)
         scores = block_scores(regions, words, self.form)[torch.from_numpy(place).to(settings.device)]
         same = owner[:, None] == owner[None, :]
         return SCORE_LOSSES[settings.loss](scores, same, **loss_options(self.learned, settings))
@@ -63,8 +64,7 @@ class AttentionTraining(Training):
 
     def _embed(self, side, rows, dropout):
         bags = (self.data.x, self.data.y)[side].take(rows, self.settings.device)
-        with autocast(self.settings):
-            return Vectors(self.heads[side](bags, dropout, self.noise), bags.lengths)
+        return Vectors(self.heads[side](bags, dropout, self.noise), bags.lengths)
 
 
 def mean_and_scale_of_bags(bags):
