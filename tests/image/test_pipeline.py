@@ -198,7 +198,8 @@ def test_a_bomb_is_refused_before_it_is_decoded(pictures, monkeypatch):
 # Batches too large for the device
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_told_once(pictures, expected):
+def test_a_batch_that_does_not_fit_is_halved_and_told_once(pictures, expected, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # four pictures each
     cnn = CNNFeatures(Small, batch_size=8).fit(pictures)
     sizes = cnn._network().module.module.sizes
     sizes.clear()
@@ -236,7 +237,7 @@ def test_a_processor_takes_no_more_at_once_than_its_caches_hold(pictures, expect
     sizes = cnn._network().module.module.sizes
     sizes.clear()
     np.testing.assert_allclose(cnn.transform(pictures), expected, rtol=1e-5, atol=1e-6)
-    assert sizes == [16, 7]
+    assert sizes == [8, 8, 7]
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(pictures):
