@@ -392,6 +392,33 @@ def test_partial_fit_goes_on_with_new_pairs():
         projection.partial_fit(X[:100, :5], Y[:100])
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "message"),
+    [
+        (None, ["a", "b"] * 30, "`labels` are classes, but were missing in the first call"),
+        (["a", "b"] * 30, None, "`labels` are missing, but were classes in the first call"),
+        (["a", "b"] * 30, np.eye(2)[[0, 1] * 30], "`labels` are indicators, but were classes"),
+        (["a", "b"] * 30, ["a", "c"] * 30, "`labels` holds 'c', which the first call did not"),
+        (np.eye(2)[[0, 1] * 30], np.eye(3)[[0, 1, 2] * 20], "`labels` has 3 columns, but had 2 in the first call"),
+    ],
+)
+def test_a_stream_refuses_other_labels_and_goes_on_with_the_right_ones(first, then, message):
+    X, Y = make_views(60)
+    projection = random_start(4).partial_fit(X, Y, labels=first)
+    with pytest.raises(ValueError, match=message):
+        projection.partial_fit(X, Y, labels=then)
+    assert len(projection.partial_fit(X, Y, labels=first).loss_curve_) == 2
+
+
+def test_heads_of_other_shapes_are_not_taken_up():
+    X, Y = make_views(60)
+    projection = random_start(4, max_epochs=1, warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="other shapes"):
+        projection.set_params(n_components=5).fit(X, Y)
+    with pytest.raises(ValueError, match="`ensemble` is 2, but 1 members were fitted before"):
+        projection.set_params(n_components=4, ensemble=2).partial_fit(X, Y)
+
+
 def test_a_warm_start_begins_where_the_last_fit_ended():
     X, Y = make_views()
     projection = random_start(8, warm_start=True, max_epochs=10, early_stopping=False).fit(X, Y)

@@ -128,6 +128,9 @@ def test_both_views_may_be_bags_and_the_kinds_are_remembered():
     with pytest.raises(ValueError, match="Bag 0 has 3 columns"):
         projection.transform_y([np.zeros((2, 3))])
     projection = LearnedProjection(4, **parameters).fit(bags, np.eye(300))
+    with pytest.raises(ValueError, match="y has 3 features, but 300 are expected"):
+        projection.partial_fit(bags[:60], np.eye(60, 3))
+    assert (projection.n_features_in_, projection.n_targets_in_) == (8, 300)
     assert projection.transform_y(np.eye(300)[:2]).shape == (2, 4)
     with pytest.raises(ValueError, match="needs two matrices and linear heads, but a view holds bags"):
         LearnedProjection(4).fit(bags, np.eye(300))

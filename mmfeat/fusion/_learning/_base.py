@@ -1,9 +1,9 @@
 """What the estimators that are trained share: checked views, members, checkpoints, and the heads in numpy."""
 
 import functools
+from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,6 +13,7 @@ from mmfeat.fusion._learning._canonical import fold
 from mmfeat.fusion._learning._checkpoints import Checkpoint, identity_of, load_parameters, restore, snapshot
 from mmfeat.fusion._learning._heads import LayersHead
 from mmfeat.fusion._learning._members import embed_view
+from mmfeat.fusion._learning._pairs import check_matrix, encode_labels
 from mmfeat.fusion._learning._ranking import canonical_maps_of
 from mmfeat.fusion._learning._towers import TowerHead
 from mmfeat.fusion._learning._training import (
@@ -23,9 +24,8 @@ from mmfeat.fusion._learning._training import (
     run_epoch,
     train,
 )
-from mmfeat.fusion._views import label_matrix
+from mmfeat.utils._compat import _num_samples
 from mmfeat.utils._device import resolve_device, uses_bfloat16
-from mmfeat.utils._groups import group_codes
 from mmfeat.utils._validation import check_bags
 
 _LARGEST_SEED = np.iinfo(np.int32).max
@@ -41,8 +41,8 @@ class LearnedFusion(TwoViewTransformer):
     _auto_batch = 512
     _x_is_bags: bool
     _y_is_bags: bool
-    label_kind_: str | None
-    classes_: np.ndarray
+    label_kind_: str
+    classes_: Any
     n_features_in_: int
 
     def transform(self, X, y=None):
@@ -133,6 +133,10 @@ class LearnedFusion(TwoViewTransformer):
 
     def _partial_fit(self, X, y, groups, labels):
         first = not hasattr(self, "members_")
+        if not first and len(self.members_) != self.ensemble:
+            raise ValueError(
+                f"`ensemble` is {self.ensemble}, but {len(self.members_)} members were fitted before. Call fit to begin anew."
+            )
         X, y, groups, labels = self._check_pairs(X, y, groups, labels, reset=first)
         rng = check_random_state(self.random_state)
         nothing = np.zeros(len(groups), dtype=bool)
@@ -174,60 +178,35 @@ class LearnedFusion(TwoViewTransformer):
             raise ValueError(
                 "A view is a matrix where it was a column of bags before, or the reverse. Pass the same kind."
             )
-        if not any(bags):
-            X, y = self._check_views(X, y, reset=reset)
-        else:
+        if any(bags):
             X, y = self._check_with_bags(X, y, bags, reset)
+        else:
+            X, y = self._check_views(X, y, reset=reset)
         self._x_is_bags, self._y_is_bags = bags
         return X, y
 
     def _check_with_bags(self, X, y, bags, reset):
-        """Check each view as what it is; the one that is a matrix by what checks two of them."""
+        """Check each view as what it is, before anything is remembered."""
         check_consistent_length(X, y)
-        if len(X) < 2 if bags[0] else X.shape[0] < 2:
+        if _num_samples(X) < 2:
             raise ValueError("Found 1 pair, but at least 2 are required. Pass more pairs.")
-        widths = (None, None) if reset else (self.n_features_in_, self.n_targets_in_)
+        known = (None, None) if reset else (self.n_features_in_, self.n_targets_in_)
         views = [
-            check_bags(view, n_features=width) if is_bags else view
-            for view, is_bags, width in zip((X, y), bags, widths, strict=True)
+            check_bags(view, n_features=width) if is_bags else check_matrix(view, name, width)
+            for view, name, is_bags, width in zip((X, y), "Xy", bags, known, strict=True)
         ]
-        if not bags[0]:
-            views[0] = self._check_views(views[0], np.arange(len(views[1]), dtype=np.float64), reset=reset)[0]
-        elif not bags[1]:
-            kept = self.__dict__.get("n_features_in_")
-            views[1] = self._check_views(views[1], np.arange(len(views[0]), dtype=np.float64), reset=True)[0]
-            if kept is not None and not reset and views[1].shape[1] != widths[1]:
-                raise ValueError(
-                    f"y has {views[1].shape[1]} features, but {type(self).__name__} is expecting {widths[1]}."
-                )
-        self.n_features_in_ = views[0][0].shape[1] if bags[0] else views[0].shape[1]
-        self.n_targets_in_ = views[1][0].shape[1] if bags[1] else views[1].shape[1]
+        self.n_features_in_, self.n_targets_in_ = (
+            view[0].shape[1] if is_bags else view.shape[1] for view, is_bags in zip(views, bags, strict=True)
+        )
         return views
 
     def _check_labels(self, labels, n_rows, reset):
-        if labels is None:
-            if not reset and self.label_kind_ is not None:
-                raise ValueError("`labels` were given before. Pass those of these pairs, too.")
-            self.label_kind_ = None
-            return None
-        if np.ndim(labels) == 1 and not sparse.issparse(labels):
-            classes = np.unique(np.asarray(labels)) if reset else self.classes_
-            group_codes(labels, "labels")
-            unknown = ~np.isin(np.asarray(labels), classes)
-            if unknown.any():
-                raise ValueError(
-                    f"`labels` holds {np.asarray(labels)[unknown].tolist()[0]!r}, which the first call did not."
-                )
-            if len(classes) < 2:
-                raise ValueError(
-                    f"`labels` holds one class only, {classes.tolist()[0]!r}. Pass two classes or more, or no labels."
-                )
-            if len(labels) != n_rows:
-                raise ValueError(f"`labels` must have one row a pair, {n_rows}. Got {len(labels)} instead.")
-            self.classes_, self.label_kind_ = classes, "classes"
-            return np.searchsorted(classes, np.asarray(labels)).astype(np.int64)
-        self.label_kind_ = "indicators"
-        return label_matrix(labels, n_rows)
+        """Classes as numbers, or indicators; of the same kind and classes as in the first call of a stream."""
+        kind, labels, classes = encode_labels(labels, n_rows, None if reset else self.classes_)
+        if not reset and kind != self.label_kind_:
+            raise ValueError(f"`labels` are {kind}, but were {self.label_kind_} in the first call. Pass the same kind.")
+        self.label_kind_, self.classes_ = kind, classes
+        return labels
 
     def _check_batch(self, held_out):
         n_pairs = int((~held_out).sum())
@@ -248,6 +227,7 @@ class LearnedFusion(TwoViewTransformer):
         generator = torch.Generator().manual_seed(seed)
         heads = [self._new_head(view, generator, settings.device) for view in (x, y)]
         if previous is not None:
+            self._refuse_other_heads(heads, previous)
             load_parameters(heads, [part for side in ("x", "y") for part in previous[side]["head"]["parameters"]])
         else:
             self._start(heads, (x, y), rows)
@@ -260,6 +240,16 @@ class LearnedFusion(TwoViewTransformer):
             ]
         data = Data(x, y, groups, labels, held_out)
         return Training(data, heads, settings, decoders)
+
+    def _refuse_other_heads(self, heads, previous):
+        for head, side in zip(heads, ("x", "y"), strict=True):
+            ours = [tuple(part.shape) for part in head.parameters()]
+            theirs = [part.shape for part in previous[side]["head"]["parameters"]]
+            if ours != theirs:
+                raise ValueError(
+                    "The heads fitted before have other shapes than the parameters or columns ask for now. Fit anew, with "
+                    "warm_start=False."
+                )
 
     def _new_head(self, view, generator, device):
         widths = (*self.hidden, self.n_components)
