@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_array, gen_batches
 
+from mmfeat.metrics._relevance import check_relevance
 from mmfeat.utils._groups import group_codes
 from mmfeat.utils._rows import unit_rows
 
 # Up to this many relevant items a query, counting is faster than sorting the row.
 _COUNT_UP_TO = 16
+# Bytes of scores held at a time.
+_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class RelevantRanks:
         Grade of relevance of the item at each rank; 1 where relevance is a yes or no.
     n_gallery : int
         Number of items that were ranked for each query.
+    groups : ndarray of shape (n_queries,) or None, default=None
+        The image that each query belongs to. :func:`bootstrap_interval` and :func:`paired_test` draw whole groups, since
+        the captions of one image succeed and fail together; None takes each query on its own.
 
     Examples
     --------
@@ -42,6 +47,7 @@ class RelevantRanks:
     ranks: np.ndarray
     gains: np.ndarray
     n_gallery: int
+    groups: np.ndarray | None = None
 
     @property
     def first(self):
@@ -54,42 +60,7 @@ class RelevantRanks:
         return len(self.indptr) - 1
 
 
-def match_groups(query_groups, gallery_groups):
-    """Relevance by identity or by label: an item is relevant to a query of the same group.
-
-    Parameters
-    ----------
-    query_groups : array-like of shape (n_queries,)
-        Identifier of the image, or class label, each query belongs to.
-    gallery_groups : array-like of shape (n_gallery,)
-        The same for the items.
-
-    Returns
-    -------
-    relevance : scipy.sparse.csr_array of shape (n_queries, n_gallery), dtype float64
-
-    Raises
-    ------
-    ValueError
-        If the groups are not 1-D, a value is missing, or numbers are mixed with strings.
-
-    Examples
-    --------
-    >>> from mmfeat.metrics import match_groups
-    >>> match_groups(["a", "b"], ["b", "a", "b"]).toarray()
-    array([[0., 1., 0.],
-           [1., 0., 1.]])
-    """
-    columns = {"query_groups": query_groups, "gallery_groups": gallery_groups}
-    for name, column in columns.items():
-        group_codes(column, name)
-    codes = group_codes(np.array([*query_groups, *gallery_groups], dtype=object), "query_groups and gallery_groups")
-    one_hot = _one_hot(codes, int(codes.max(initial=-1)) + 1)
-    n_queries = len(query_groups)
-    return sparse.csr_array(one_hot[:n_queries] @ one_hot[n_queries:].T)
-
-
-def rank_relevant(scores, relevance=None):
+def rank_relevant(scores, relevance=None, *, groups=None):
     """Rank the relevant items of each query in a matrix of scores.
 
     The rank of a relevant item is one plus the number of items that score higher, where an irrelevant item with the
@@ -102,6 +73,8 @@ def rank_relevant(scores, relevance=None):
     relevance : None, array-like of shape (n_queries,), or array or sparse matrix of shape (n_queries, n_gallery)
         None: item ``i`` is the one right answer to query ``i``. 1-D integers: the index of the one right item of each
         query. 2-D: grades, of which the positive ones are relevant; see :func:`match_groups`.
+    groups : array-like of shape (n_queries,) or None, default=None
+        The image that each query belongs to, kept for intervals and tests.
 
     Returns
     -------
@@ -119,11 +92,11 @@ def rank_relevant(scores, relevance=None):
     array([1, 2])
     """
     scores = check_array(scores, dtype=[np.float64, np.float32], input_name="scores")
-    relevance = _check_relevance(relevance, scores.shape)
-    return _collect([_rank_block(scores, relevance, 0.0)], relevance)
+    relevance = check_relevance(relevance, scores.shape)
+    return _collect([_rank_block(scores, relevance, 0.0)], relevance, groups)
 
 
-def rank_embeddings(queries, gallery, relevance=None, *, block_size=None):
+def rank_embeddings(queries, gallery, relevance=None, *, groups=None, block_size=None):
     """Rank the relevant items of each query by cosine similarity, without ever holding all the scores.
 
     Parameters
@@ -132,6 +105,8 @@ def rank_embeddings(queries, gallery, relevance=None, *, block_size=None):
     gallery : array-like of shape (n_gallery, n_components)
     relevance : None, array-like or sparse matrix, default=None
         As in :func:`rank_relevant`.
+    groups : array-like of shape (n_queries,) or None, default=None
+        The image that each query belongs to, kept for intervals and tests.
     block_size : int or None, default=None
         Number of queries scored at a time; None takes what fits in 64 MiB of scores.
 
@@ -166,62 +141,71 @@ def rank_embeddings(queries, gallery, relevance=None, *, block_size=None):
         )
     dtype = np.result_type(queries, gallery)
     queries, gallery = queries.astype(dtype, copy=False), gallery.astype(dtype, copy=False)
-    relevance = _check_relevance(relevance, (len(queries), len(gallery)))
-    block_size = block_size or max(1, (64 << 20) // (dtype.itemsize * len(gallery)))
+    relevance = check_relevance(relevance, (len(queries), len(gallery)))
     tolerance = 1e-6 if dtype == np.float32 else 1e-14
     blocks = [
         _rank_block(queries[rows] @ gallery.T, relevance[rows], tolerance)
-        for rows in gen_batches(len(queries), block_size)
+        for rows in gen_batches(len(queries), block_size or _block_size(relevance, dtype))
     ]
-    return _collect(blocks, relevance)
+    return _collect(blocks, relevance, groups)
 
 
-def _one_hot(codes, width):
-    rows = np.arange(len(codes))
-    return sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), width))
+def rank_scored(score, queries, relevance, *, tolerance=0.0, groups=None, block_size=None):
+    """Rank the relevant items of each query by any score, without ever holding all the scores.
 
+    Parameters
+    ----------
+    score : callable
+        From a block of queries to their scores, array of shape (n_block, n_gallery), higher is more similar; for example
+        what ``Retriever.scores_against`` gives.
+    queries : array-like of shape (n_queries, ...)
+        Handed to `score` in blocks of consecutive rows.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery)
+        As in :func:`rank_relevant`; its shape says how large the gallery is.
+    tolerance : float, default=0.0
+        Two scores are a tie if they differ by no more than this times the largest score, without sign, of the query. Scores from
+        products in float32 are equal only to about 1e-6.
+    groups : array-like of shape (n_queries,) or None, default=None
+        The image that each query belongs to, kept for intervals and tests.
+    block_size : int or None, default=None
+        Number of queries scored at a time; None takes what fits in 64 MiB of scores.
 
-def _check_relevance(relevance, shape):
-    n_queries, n_gallery = shape
-    if relevance is None:
-        if n_queries != n_gallery:
+    Returns
+    -------
+    ranks : RelevantRanks
+        Ties count against.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN or infinite, shapes do not agree, or a query has no relevant item.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmfeat.metrics import match_groups, rank_scored
+    >>> gallery = np.array([[0.0], [2.0], [5.0]])
+    >>> nearness = lambda queries: -np.abs(queries - gallery.T)
+    >>> rank_scored(nearness, np.array([[0.9], [4.0]]), match_groups([0, 1], [0, 1, 1])).first
+    array([1, 1])
+    """
+    relevance = check_relevance(relevance, getattr(relevance, "shape", np.shape(relevance)))
+    if len(queries) != relevance.shape[0]:
+        raise ValueError(f"relevance has {relevance.shape[0]} rows for {len(queries)} queries. Give one row a query.")
+    blocks = []
+    for rows in gen_batches(len(queries), block_size or _block_size(relevance, np.dtype(np.float64))):
+        scores = check_array(score(queries[rows]), dtype=[np.float64, np.float32], input_name="scores")
+        if scores.shape != (rows.stop - rows.start, relevance.shape[1]):
             raise ValueError(
-                f"relevance=None pairs query i with item i, but there are {n_queries} queries and {n_gallery} items. "
-                "Pass the relevance, for example `match_groups(query_groups, gallery_groups)`."
+                f"`score` must give scores of shape {(rows.stop - rows.start, relevance.shape[1])}. Got {scores.shape} instead."
             )
-        relevance = np.arange(n_queries)
-    if not sparse.issparse(relevance):
-        relevance = np.asarray(relevance)
-    if relevance.ndim == 1:
-        relevance = _relevance_of_indices(relevance, shape)
-    relevance = sparse.csr_array(relevance, dtype=np.float64, copy=True)
-    if relevance.shape != shape:
-        raise ValueError(f"relevance has shape {relevance.shape}. Expected (n_queries, n_gallery) = {shape}.")
-    relevance.sum_duplicates()
-    if not np.isfinite(relevance.data).all():
-        raise ValueError("relevance holds NaN or infinity. Grades must be finite; 0 is irrelevant.")
-    relevance.data[~(relevance.data > 0)] = 0
-    relevance.eliminate_zeros()
-    empty = np.flatnonzero(np.diff(relevance.indptr) == 0)
-    if len(empty):
-        raise ValueError(
-            f"{len(empty)} queries have no relevant item in the gallery, the first is query {empty[0]}. "
-            "Drop them: no rank is defined there."
-        )
-    return relevance
+        margins = tolerance * np.abs(scores).max(axis=1)
+        blocks.append(_rank_block(scores, relevance[rows], margins))
+    return _collect(blocks, relevance, groups)
 
 
-def _relevance_of_indices(indices, shape):
-    n_queries, n_gallery = shape
-    if len(indices) != n_queries or not np.issubdtype(indices.dtype, np.integer):
-        raise ValueError(
-            f"1-D relevance must hold one integer index a query, that is {n_queries}. "
-            f"Got {len(indices)} values of dtype {indices.dtype} instead."
-        )
-    outside = np.flatnonzero((indices < 0) | (indices >= n_gallery))
-    if len(outside):
-        raise ValueError(f"relevance[{outside[0]}] is {indices[outside[0]]}, outside the gallery of {n_gallery} items.")
-    return _one_hot(indices, n_gallery)
+def _block_size(relevance, dtype):
+    return max(1, _BLOCK_BYTES // (dtype.itemsize * relevance.shape[1]))
 
 
 def _rank_block(scores, relevance, tolerance):
@@ -235,7 +219,8 @@ def _rank_block(scores, relevance, tolerance):
     others = scores.copy()
     others[rows, relevance.indices] = -np.inf
     count_above = _count_by_comparing if counts.max() <= _COUNT_UP_TO else _count_by_sorting
-    return 1 + position + count_above(others, found - tolerance, relevance.indptr, rows), gains
+    margins = tolerance[rows] if np.ndim(tolerance) else tolerance
+    return 1 + position + count_above(others, found - margins, relevance.indptr, rows), gains
 
 
 def _count_by_comparing(others, thresholds, indptr, rows):
@@ -257,7 +242,12 @@ def _count_by_sorting(others, thresholds, indptr, rows):
     return np.concatenate(parts)
 
 
-def _collect(blocks, relevance):
+def _collect(blocks, relevance, groups):
     ranks = np.concatenate([ranks for ranks, _ in blocks])
     gains = np.concatenate([gains for _, gains in blocks])
-    return RelevantRanks(relevance.indptr.astype(np.int64), ranks, gains, relevance.shape[1])
+    if groups is not None:
+        group_codes(groups, "groups")
+        groups = np.asarray(groups)
+        if len(groups) != relevance.shape[0]:
+            raise ValueError(f"`groups` must have one value a query, {relevance.shape[0]}. Got {len(groups)} instead.")
+    return RelevantRanks(relevance.indptr.astype(np.int64), ranks, gains, relevance.shape[1], groups)

@@ -2,13 +2,24 @@
 
 import numpy as np
 
-from mmfeat.metrics._metrics import mean_average_precision, median_rank, ndcg, recall_at_k
-from mmfeat.metrics._ranks import match_groups, rank_embeddings
+from mmfeat.metrics._graded import mean_average_precision, mean_average_precision_at_r, ndcg
+from mmfeat.metrics._metrics import mean_rank, mean_reciprocal_rank, median_rank, precision_at_k, recall_at_k
+from mmfeat.metrics._ranks import rank_embeddings, rank_scored
+from mmfeat.metrics._relevance import match_groups
 from mmfeat.utils._pairs import split_pairs
 
 _RECALLS = (1, 5, 10)
 _DIRECTIONS = ("i2t", "t2i")
-_METRICS = ("recall", "mean_recall", "neg_median_rank", "mean_average_precision", "ndcg")
+# Those that take a `k`, and the others.
+_AT_K = {"recall": recall_at_k, "precision": precision_at_k, "ndcg": ndcg}
+_WHOLE = {
+    "mean_recall": lambda ranks: np.mean([recall_at_k(ranks, k=k) for k in _RECALLS]),
+    "neg_median_rank": lambda ranks: -median_rank(ranks),
+    "neg_mean_rank": lambda ranks: -mean_rank(ranks),
+    "mean_reciprocal_rank": mean_reciprocal_rank,
+    "mean_average_precision": mean_average_precision,
+    "mean_average_precision_at_r": mean_average_precision_at_r,
+}
 
 
 def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
@@ -17,7 +28,9 @@ def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
     Parameters
     ----------
     estimator : Retriever, or a fitted search over one
-        Anything with ``encode_image`` and ``encode_text``; ``best_estimator_`` is used where there is one.
+        Anything with ``encode_image`` and ``encode_text``; ``best_estimator_`` is used where there is one. Encodings are compared
+        by cosine, or by ``scores_against(gallery, query="image" or "text")`` where the estimator has that method, which gives a
+        function from a block of encoded queries to their scores.
     pairs : DataFrame or object ndarray of shape (n_images, 2)
         One row per image; its text is a str or a list of str.
     directions : tuple of {"i2t", "t2i"}, default=("i2t", "t2i")
@@ -26,7 +39,8 @@ def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
     Returns
     -------
     ranks : dict of str to RelevantRanks
-        For ``"i2t"``, image queries over all captions as gallery; for ``"t2i"``, caption queries over all images.
+        For ``"i2t"``, image queries over all captions as gallery; for ``"t2i"``, caption queries over all images. Their `groups`
+        are the rows of the images, so that :func:`bootstrap_interval` and :func:`paired_test` draw images.
 
     Raises
     ------
@@ -47,13 +61,25 @@ def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
     estimator = getattr(estimator, "best_estimator_", estimator)
     parts = split_pairs(pairs, getattr(estimator, "image", "image"), getattr(estimator, "text", "text"))
     images, texts = estimator.encode_image(parts.images), estimator.encode_text(parts.texts)
-    relevance = match_groups(np.arange(len(parts.images)), parts.groups)
+    rows = np.arange(len(parts.images))
+    relevance = match_groups(rows, parts.groups)
     ranks = {}
     if "i2t" in directions:
-        ranks["i2t"] = rank_embeddings(images, texts, relevance)
+        ranks["i2t"] = _rank(estimator, images, texts, relevance, "image", rows)
     if "t2i" in directions:
-        ranks["t2i"] = rank_embeddings(texts, images, relevance.T.tocsr())
+        ranks["t2i"] = _rank(estimator, texts, images, relevance.T.tocsr(), "text", parts.groups)
     return ranks
+
+
+def _rank(estimator, queries, gallery, relevance, query, groups):
+    if not hasattr(estimator, "scores_against"):
+        return rank_embeddings(queries, gallery, relevance, groups=groups)
+    # Scores are products of numbers of this precision, whatever becomes of them afterwards.
+    tolerance = 1e-6 if np.result_type(queries, gallery) == np.float32 else 1e-14
+    # The queries of a transductive correction are its bank, and must come at once.
+    block_size = len(queries) if getattr(estimator, "transductive_", False) else None
+    score = estimator.scores_against(gallery, query=query)
+    return rank_scored(score, queries, relevance, tolerance=tolerance, groups=groups, block_size=block_size)
 
 
 def retrieval_scorer(estimator, pairs, y=None):
@@ -74,7 +100,8 @@ def retrieval_scorer(estimator, pairs, y=None):
     scores : dict of str to float
         ``i2t_recall_at_1``, ``i2t_recall_at_5``, ``i2t_recall_at_10`` and the same for ``t2i``, in [0, 1];
         ``mean_recall``, the mean of these six; ``i2t_neg_median_rank`` and ``t2i_neg_median_rank``, at most -1. Higher is
-        better for all. The gallery is all images, or all captions, of `pairs`.
+        better for all. The gallery is all images, or all captions, of `pairs`. Where the estimator looks at all queries at once
+        (a transductive correction, attribute ``transductive_``), every name begins with ``transductive_``.
 
     Raises
     ------
@@ -106,7 +133,10 @@ def retrieval_scorer(estimator, pairs, y=None):
         f"{direction}_recall_at_{k}": recall_at_k(ranks, k=k) for direction, ranks in rankings.items() for k in _RECALLS
     }
     medians = {f"{direction}_neg_median_rank": -median_rank(ranks) for direction, ranks in rankings.items()}
-    return {**recalls, "mean_recall": float(np.mean(list(recalls.values()))), **medians}
+    scores = {**recalls, "mean_recall": float(np.mean(list(recalls.values()))), **medians}
+    if getattr(getattr(estimator, "best_estimator_", estimator), "transductive_", False):
+        return {f"transductive_{name}": score for name, score in scores.items()}
+    return scores
 
 
 def make_retrieval_scorer(metric="recall", k=10, direction="mean"):
@@ -114,10 +144,11 @@ def make_retrieval_scorer(metric="recall", k=10, direction="mean"):
 
     Parameters
     ----------
-    metric : {"recall", "mean_recall", "neg_median_rank", "mean_average_precision", "ndcg"}, default="recall"
+    metric : {"recall", "precision", "ndcg", "mean_recall", "neg_median_rank", "neg_mean_rank", "mean_reciprocal_rank", \
+            "mean_average_precision", "mean_average_precision_at_r"}, default="recall"
         "mean_recall" is the mean of the recalls at 1, 5 and 10.
     k : int, default=10
-        For "recall" and "ndcg"; the others have no use for it.
+        For "recall", "precision" and "ndcg"; the others have no use for it.
     direction : {"i2t", "t2i", "mean"}, default="mean"
         Image queries, caption queries, or the mean of the two.
 
@@ -137,8 +168,8 @@ def make_retrieval_scorer(metric="recall", k=10, direction="mean"):
     >>> make_retrieval_scorer("recall", k=5, direction="t2i")
     make_retrieval_scorer('recall', k=5, direction='t2i')
     """
-    if metric not in _METRICS:
-        raise ValueError(f"`metric` must be one of {list(_METRICS)}. Got {metric!r} instead.")
+    if metric not in (*_AT_K, *_WHOLE):
+        raise ValueError(f"`metric` must be one of {[*_AT_K, *_WHOLE]}. Got {metric!r} instead.")
     if direction not in (*_DIRECTIONS, "mean"):
         raise ValueError(f"`direction` must be 'i2t', 't2i' or 'mean'. Got {direction!r} instead.")
     if not isinstance(k, (int, np.integer)) or k < 1:
@@ -161,12 +192,4 @@ class _RetrievalScorer:
         return f"make_retrieval_scorer({self.metric!r}, k={self.k}, direction={self.direction!r})"
 
     def _value(self, ranks):
-        if self.metric == "recall":
-            return recall_at_k(ranks, k=self.k)
-        if self.metric == "ndcg":
-            return ndcg(ranks, k=self.k)
-        if self.metric == "mean_recall":
-            return np.mean([recall_at_k(ranks, k=k) for k in _RECALLS])
-        if self.metric == "neg_median_rank":
-            return -median_rank(ranks)
-        return mean_average_precision(ranks)
+        return _AT_K[self.metric](ranks, k=self.k) if self.metric in _AT_K else _WHOLE[self.metric](ranks)
