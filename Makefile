@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 FLICKR8K ?= ../shared/data/flickr8k
+WIKIPEDIA ?= ../shared/data/wikipedia
+VECTORS_ZH ?= ../shared/vectors/zh_char_200d.txt.gz
+CACHE    ?= .bench
 WEIGHTS  ?= ../shared/weights/mobilenet_v2_imagenet.pth
 
 .PHONY: demo test lint format docs bench clean
@@ -34,8 +37,11 @@ docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed-test
-	$(BIN)/mmfeat bench --data flickr8k --root $(FLICKR8K) --weights $(WEIGHTS) --language en --out benchmarks/results --force
-	$(BIN)/mmfeat bench --data flickr8k --root $(FLICKR8K) --weights $(WEIGHTS) --language zh --out benchmarks/results --force
+	$(BIN)/python benchmarks/quality/compare.py flickr8k --language en --root $(FLICKR8K) --weights $(WEIGHTS) --cache $(CACHE)
+	$(BIN)/python benchmarks/quality/compare.py flickr8k --language zh --root $(FLICKR8K) --weights $(WEIGHTS) --cache $(CACHE) \
+	    --vectors $(VECTORS_ZH)
+	$(BIN)/python benchmarks/quality/compare.py wikipedia --root $(WIKIPEDIA) --cache $(CACHE)
+	$(BIN)/python benchmarks/quality/compare.py scenes --cache $(CACHE)
 	$(BIN)/python benchmarks/update_readme.py
 
 clean:

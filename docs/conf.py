@@ -1,9 +1,14 @@
 """Sphinx configuration. Nothing is fetched: the pages build without a network."""
 
 import inspect
+import json
 import re
+from pathlib import Path
 
 import mmfeat
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "benchmarks" / "results"
 
 project = "mmfeat"
 author = copyright = "The mmfeat developers"
@@ -56,7 +61,37 @@ def escape_shapes(app, what, name, obj, options, lines):
         )
 
 
+def write_comparisons(app):
+    """Tables of the committed comparisons, made anew at each build so that they cannot grow old."""
+    (HERE / "generated").mkdir(exist_ok=True)
+    for path in sorted(RESULTS.glob("compare_*.json")):
+        text = comparison_rst(path.stem, json.loads(path.read_text("utf-8")))
+        (HERE / "generated" / f"{path.stem}.inc").write_text(text, "utf-8")
+
+
+def comparison_rst(name, record):
+    """Verdict, table and charts of a comparison."""
+    measure = record["measure"]
+    figures = [column for column in record["results"][0] if " R@" in column or " mAP" in column]
+    header = ["system", *figures, measure, "fit s", "query ms", "model MB"]
+    lines = [record["verdict"], "", ".. list-table::", "   :header-rows: 1", ""]
+    for cells in [header, *(_cells(row, figures, measure) for row in record["results"])]:
+        lines += [f"   {'* -' if place == 0 else '  -'} {cell}" for place, cell in enumerate(cells)]
+    for chart in ("cost", "recall_t2i", "hubs"):
+        if (RESULTS / f"{name}_{chart}.svg").exists():
+            lines += ["", f".. image:: ../../benchmarks/results/{name}_{chart}.svg", f"   :alt: {chart} of the systems"]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row, figures, measure):
+    remark = f" ({row['remarks']})" if row["remarks"] else ""
+    interval = "" if row["low"] is None else f" [{row['low']:.0f}, {row['high']:.0f}]"
+    costs = ["" if row[name] is None else f"{row[name]:.3g}" for name in ("fit s", "query ms", "model MB")]
+    return [row["system"] + remark, *(f"{row[name]:.1f}" for name in figures), f"{row[measure]:.1f}{interval}", *costs]
+
+
 def setup(app):
+    app.connect("builder-inited", write_comparisons)
     app.connect("autodoc-skip-member", skip_inherited)
     # Before numpydoc, which listens with the usual priority of 500, and after it, for the properties that it looks up.
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)

@@ -27,6 +27,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import mmfeat
 from mmfeat.fusion import CCA
 from mmfeat.image import ColorHistogram
+from mmfeat.retrieval import Retriever
 from mmfeat.text import tfidf_lsa
 from mmfeat.utils._discovery import all_estimators, public_objects
 
@@ -36,6 +37,7 @@ NUMERIC = {
     "KernelCCA": {"n_components": 1},
     "DeepCCA": {"n_components": 1, "hidden": (4,), "max_epochs": 1, "random_state": 0},
     "GeneralizedCCA": {"n_components": 1},
+    "HubnessCorrection": {},
     "LearnedProjection": {"n_components": 1, "max_epochs": 1, "random_state": 0},
     "MultiLabelCCA": {"n_components": 1},
     "PLS": {"n_components": 1},
@@ -74,6 +76,7 @@ BAGS = {
 }
 # Neither of matrices nor of sequences: only the checks that need no data. Class name: constructor arguments.
 OTHER = {
+    "AttentionFusionClassifier": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2)},
     "BiEncoder": {},
     "CCAZoo": {"estimator": "linear.CCA"},
     "CrossAttentionScorer": {},
@@ -81,6 +84,7 @@ OTHER = {
     "LateFusionClassifier": {"image_classifier": LogisticRegression(), "text_classifier": LogisticRegression()},
     "LocalDescriptors": {},
     "PairFeatures": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2)},
+    "ScoreFusion": {"retrievers": [("a", Retriever(ColorHistogram(), tfidf_lsa(2), CCA(1)))]},
     "SemanticMatching": {},
     "TextNormalizer": {},
     "ZeroShotClassifier": {"image_encoder": ColorHistogram(), "text_encoder": tfidf_lsa(2), "classes": ["a", "b"]},

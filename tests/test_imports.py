@@ -13,7 +13,15 @@ from mmfeat.utils._discovery import public_packages
 ROOT = Path(mmfeat.__file__).parent
 MIDDLE = ["image", "text", "encoding", "fusion", "metrics", "datasets", "caching"]
 # A package imports only from lower ones, and from itself.
-LEVEL = {"utils": 0, **dict.fromkeys(MIDDLE, 1), "retrieval": 2, "multimodal": 2, "pretrained": 2, "cli": 3}
+LEVEL = {
+    "utils": 0,
+    **dict.fromkeys(MIDDLE, 1),
+    "retrieval": 2,
+    "multimodal": 2,
+    "pretrained": 2,
+    "comparison": 3,
+    "cli": 4,
+}
 LAZY = ["torch", "torchvision", "cv2", "gensim", "jieba", "pandas", "matplotlib"]
 AT_POINT_OF_USE = [*LAZY, "PIL", "polars", "skimage", "tqdm", "lmdb"]
 OPENS_IMAGES = ("Image.open", "imread", "imdecode", "read_image", "decode_image", "decode_jpeg", "decode_png")

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from linear_search import COMPONENTS, POWERS, RIDGES, cut
 from sklearn.model_selection import StratifiedKFold
 from wikipedia import N_FOLDS, SEED, both_maps, search_linear
 
-from mmfeat.cli._bench import _COMPONENTS, _POWERS, _RIDGES, _cut
 from mmfeat.cli._evaluate import Encoded, scores_of
 from mmfeat.cli._provenance import provenance
 from mmfeat.cli._systems import image_encoder, text_encoder
@@ -81,16 +81,16 @@ def encoded_flickr8k(root, weights, kept):
 def on_flickr8k(train, val):
     """rsum on val of the best of the grid, chosen there, and of what chooses by itself on train."""
     best = {"rsum": 0.0}
-    for regs in itertools.product(_RIDGES, _RIDGES):
-        fusion = train.fit(CCA(_COMPONENTS[-1], reg=regs))
-        for power in _POWERS:
+    for regs in itertools.product(RIDGES, RIDGES):
+        fusion = train.fit(CCA(COMPONENTS[-1], reg=regs))
+        for power in POWERS:
             embedded = val.embed(fusion.set_params(power=power))
-            for n in _COMPONENTS:
-                rsum = scores_of(_cut(embedded, n))["rsum"]
+            for n in COMPONENTS:
+                rsum = scores_of(cut(embedded, n))["rsum"]
                 best = max(
                     best, {"rsum": rsum, "reg": regs, "power": power, "n_components": n}, key=lambda r: r["rsum"]
                 )
-    chosen = train.fit(CCA(_COMPONENTS[-1], reg="auto"))
+    chosen = train.fit(CCA(COMPONENTS[-1], reg="auto"))
     rsum = scores_of(val.embed(chosen))["rsum"]
     return {
         "score": "rsum on val, on which the grid is chosen",
@@ -99,7 +99,7 @@ def on_flickr8k(train, val):
         "auto_share_of_grid": rsum / best["rsum"],
         "grid_settings": best,
         "auto_settings": {"reg": chosen.reg_, "power": chosen.power_, "n_components": chosen.n_components_},
-        **cost(lambda reg: train.fit(CCA(_COMPONENTS[-1], reg=reg))),
+        **cost(lambda reg: train.fit(CCA(COMPONENTS[-1], reg=reg))),
     }
 
 

@@ -20,12 +20,12 @@ from sklearn.preprocessing import Normalizer
 
 from mmfeat.cli._evaluate import Encoded, chance, scores_of
 from mmfeat.cli._provenance import provenance
-from mmfeat.cli._report import markdown_table
 from mmfeat.datasets import load_flickr8k
 from mmfeat.encoding import FisherVector, PowerNormalizer
 from mmfeat.fusion import CCA
 from mmfeat.image import ColorHistogram, ColorMoments, HOGFeatures, LocalDescriptors, TextureFeatures
 from mmfeat.text import tfidf_lsa
+from mmfeat.utils._markdown import markdown_table
 from mmfeat.utils._pairs import split_pairs
 
 SEED = 0

@@ -12,15 +12,15 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from linear_search import TEXT_COMPONENTS, linear_rows
 
-from mmfeat.cli._bench import _TEXT_COMPONENTS, _linear_rows
 from mmfeat.cli._evaluate import Encoded
 from mmfeat.cli._provenance import provenance
-from mmfeat.cli._report import markdown_table
 from mmfeat.cli._systems import text_encoder
 from mmfeat.datasets import load_flickr8k
 from mmfeat.encoding import PowerNormalizer
 from mmfeat.image import CNNFeatures
+from mmfeat.utils._markdown import markdown_table
 from mmfeat.utils._pairs import split_pairs
 
 SPLITS = ("train", "val", "test")
@@ -53,7 +53,7 @@ def describe(arguments, parts, test_time, resize):
 def compare(arguments):
     """Rows of the table."""
     parts = {split: split_pairs(load_flickr8k(arguments.root, split, arguments.language)) for split in SPLITS}
-    encoder = text_encoder(parts["train"].texts, arguments.language, _TEXT_COMPONENTS, SEED).fit(parts["train"].texts)
+    encoder = text_encoder(parts["train"].texts, arguments.language, TEXT_COMPONENTS, SEED).fit(parts["train"].texts)
     texts = {split: encoder.transform(part.texts) for split, part in parts.items()}
     for test_time, resize in VIEWS:
         found = describe(arguments, parts, test_time, resize)
@@ -63,7 +63,7 @@ def compare(arguments):
             splits = [
                 Encoded(root.transform(found[split][:, columns]), texts[split], parts[split].groups) for split in SPLITS
             ]
-            row = next(_linear_rows(*splits, quiet=True))
+            row = next(linear_rows(*splits, quiet=True))
             yield {
                 "views": f"{test_time}, {resize}",
                 "layers": ", ".join(layer.removeprefix("features.") for layer in layers),

@@ -26,13 +26,13 @@ from text_sides import SPLITS, features, sides, trained_vectors
 
 from mmfeat.cli._evaluate import Encoded, scores_of
 from mmfeat.cli._provenance import provenance
-from mmfeat.cli._report import markdown_table
 from mmfeat.datasets import load_flickr8k
 from mmfeat.fusion import CCA, CrossAttentionScorer, DeepCCA, LearnedProjection
 from mmfeat.image import CNNFeatures
 from mmfeat.metrics import match_groups, rank_relevant, recall_at_k
 from mmfeat.retrieval import rerank
 from mmfeat.text import WordVectors
+from mmfeat.utils._markdown import markdown_table
 from mmfeat.utils._pairs import split_pairs
 
 SEEDS = (0, 1, 2)

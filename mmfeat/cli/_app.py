@@ -37,10 +37,11 @@ class Fusion(str, Enum):
 
 
 class Data(str, Enum):
-    """Data sets with a training, a validation and a test split."""
+    """Data sets, or a table of one's own."""
 
     flickr8k = "flickr8k"
     scenes = "scenes"
+    csv = "csv"
 
 
 app = typer.Typer(
@@ -85,30 +86,54 @@ def demo(
 
 @app.command()
 def bench(
-    data: Annotated[Data, typer.Option(help="Data set.")],
+    data: Annotated[Data, typer.Option(help="Data set, or csv for a table of your own.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.", exists=True)] = None,
-    language: Annotated[Language, typer.Option(help="Language of the captions.")] = Language.en,
+    pairs: Annotated[
+        Path | None, typer.Option(help="For csv: table with a column of pictures and one of sentences.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="For csv: folder of the pictures.")] = None,
+    language: Annotated[
+        Language | None, typer.Option(help="Language of the captions.", show_default="en, or what a table looks like")
+    ] = None,
     weights: Weights = None,
     network: Network = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for NAME.json and NAME.md.")] = None,
-    n_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the learned projection.")] = 3,
+    system: Annotated[list[str] | None, typer.Option(help="Compare this one; may be given several times.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for NAME.json, .md, .csv, the page NAME.html and its charts.")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of what is kept between runs.", show_default="NAME.work in --out")
+    ] = None,
+    n_seeds: Annotated[int, typer.Option(min=1, help="Seeds of what is trained.")] = 3,
+    pictures: Annotated[bool, typer.Option(help="Embed small pictures into the page.")] = True,
+    image_column: ImageColumn = "image_id",
+    text_column: TextColumn = "caption",
+    encoding: Encoding = None,
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ):
-    """Compare the fusions on a data set: settings chosen on its validation split, one number from its test split."""
+    """Compare fusions: settings chosen on a validation split, figures from a test split with intervals, tests and costs."""
     from mmfeat.cli._bench import run_bench
 
     result = run_bench(
         data.value,
         root,
-        language.value,
+        None if language is None else language.value,
         weights,
         network,
         out,
+        pairs=pairs,
+        images=images,
+        image_column=image_column,
+        text_column=text_column,
+        encoding=encoding,
+        systems=system,
+        work=work,
         n_seeds=n_seeds,
         seed=seed,
+        pictures=pictures,
         force=force,
         quiet=quiet or as_json,
     )

@@ -10,11 +10,12 @@ from mmfeat.cli._evaluate import chance, encode_pairs, scores_of
 from mmfeat.cli._files import refuse_existing, whole_file
 from mmfeat.cli._pictures import draw_bars, draw_grid
 from mmfeat.cli._provenance import provenance
-from mmfeat.cli._report import Report, markdown_table
+from mmfeat.cli._report import Report
 from mmfeat.cli._systems import image_encoder, text_encoder
 from mmfeat.datasets import make_scenes
 from mmfeat.fusion import CCA, PLS, LearnedProjection
 from mmfeat.retrieval import EmbeddingIndex
+from mmfeat.utils._markdown import markdown_table
 from mmfeat.utils._pairs import split_pairs
 from mmfeat.utils._progress import progress
 

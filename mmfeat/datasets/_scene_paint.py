@@ -22,6 +22,7 @@ _HSV = {
 _SCALE = 2  # drawn twice as large, then averaged down
 _LEANING = {"key": 180.0}  # degrees either way; other things stand nearly upright
 _UPRIGHT = 9.0
+_OUTLINES = 96  # that many beside each other would be as wide as the picture
 _ANY_LIGHT = [0] * 8 + [255] * 248
 
 
@@ -42,15 +43,47 @@ def paint_scene(scene, size, rng):
     """
     from PIL import Image
 
-    background = paint_background(scene["background"], size, rng).astype(np.uint8)
-    canvas = Image.fromarray(background).resize((size * _SCALE, size * _SCALE), Image.Resampling.BILINEAR)
-    places = place_groups(scene, rng)
+    canvas, places = _begin(scene, size, rng)
     _scatter_distractors(canvas, rng)
     for group, spots in reversed(list(zip(scene["groups"], places, strict=True))):
         _paint_group(canvas, group, spots, rng)
     if scene["occluded"]:
         _cover(canvas, places[int(rng.integers(len(places)))], rng)
     return _expose(canvas.resize((size, size), Image.Resampling.BOX), rng)
+
+
+def mask_groups(scene, size, rng):
+    """Say where the things of a scene stand in its picture.
+
+    Parameters
+    ----------
+    scene : dict
+    size : int
+        Side of the picture in pixels.
+    rng : numpy.random.Generator
+        In the state in which :func:`paint_scene` takes it.
+
+    Returns
+    -------
+    masks : ndarray of shape (n_groups, size, size), dtype bool
+        For each group the squares in which its things and their outlines stand.
+    """
+    _, places = _begin(scene, size, rng)
+    centres = (np.arange(size) + 0.5) / size
+    masks = np.zeros((len(places), size, size), dtype=bool)
+    for mask, spots in zip(masks, places, strict=True):
+        for x, y, side in spots:
+            reach = side / 2 + 1 / _OUTLINES
+            mask |= (np.abs(centres[:, None] - y) < reach) & (np.abs(centres - x) < reach)
+    return masks
+
+
+def _begin(scene, size, rng):
+    from PIL import Image
+
+    background = paint_background(scene["background"], size, rng).astype(np.uint8)
+    canvas = Image.fromarray(background).resize((size * _SCALE, size * _SCALE), Image.Resampling.BILINEAR)
+    return canvas, place_groups(scene, rng)
 
 
 def _colour(name, rng):
@@ -125,7 +158,7 @@ def _stamp(canvas, kind, where, pose, cloth, fills, outline):
         if role in fills:
             on_cloth.polygon(corners, fill=fills[role])
     corner = (round(x - middle), round(y - middle))
-    rim = mask.filter(ImageFilter.BoxBlur(canvas.width / 96)).point(_ANY_LIGHT)
+    rim = mask.filter(ImageFilter.BoxBlur(canvas.width / _OUTLINES)).point(_ANY_LIGHT)
     canvas.paste(outline, (*corner, corner[0] + cloth.width, corner[1] + cloth.height), rim)
     canvas.paste(cloth, corner, mask)
 

@@ -9,7 +9,7 @@ from mmfeat.datasets._frozen import FrozenMapping
 from mmfeat.datasets._scene_chinese import say_in_chinese
 from mmfeat.datasets._scene_english import say_in_english
 from mmfeat.datasets._scene_moods import draw_moods, label_ceilings, light_scene, remark
-from mmfeat.datasets._scene_paint import paint_scene
+from mmfeat.datasets._scene_paint import mask_groups, paint_scene
 from mmfeat.datasets._scene_world import draw_mention, draw_scene
 from mmfeat.utils._compat import Interval, StrOptions, validate_params
 
@@ -117,7 +117,7 @@ def make_scenes(
     """
     import pandas as pd
 
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    seed = _seed(random_state)
     ids = [str(number) for number in range(n_samples)]
     images, texts = np.empty(n_samples, dtype=object), np.empty(n_samples, dtype=object)
     scenes, mentions = {}, {}
@@ -136,6 +136,32 @@ def make_scenes(
     if task is not None:
         _add_moods(pairs, task, label_noise, language, seed)
     return pairs
+
+
+def scene_masks(pairs, random_state):
+    """Say where the things of rendered scenes stand in their pictures.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        Of :func:`make_scenes`, or rows of one.
+    random_state : int
+        What it was made with.
+
+    Returns
+    -------
+    masks : list of ndarray of shape (n_groups, image_size, image_size), dtype bool
+        For each row, see :func:`mmfeat.datasets._scene_paint.mask_groups`.
+    """
+    seed = _seed(random_state)
+    return [
+        mask_groups(pairs.attrs["scenes"][name], len(picture), np.random.default_rng((seed, int(name), _PAINT)))
+        for name, picture in zip(pairs.index, pairs["image"], strict=True)
+    ]
+
+
+def _seed(random_state):
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def _add_moods(pairs, task, label_noise, language, seed):

@@ -5,6 +5,8 @@ from math import ceil, isqrt
 import numpy as np
 from sklearn.utils import check_array
 
+from mmfeat.utils._overlay import draw_overlay
+
 
 def draw_attention(image, weights, grid=None, words=None, ax=None):
     """Draw on a picture where the words of its sentence look.
@@ -52,21 +54,8 @@ def draw_attention(image, weights, grid=None, words=None, ax=None):
     if len(axes) != n_words:
         raise ValueError(f"`ax` holds {len(axes)} axes, but there are weights of {n_words} words. Pass one a word.")
     picture = np.asarray(image)
-    extent = (0, picture.shape[1], picture.shape[0], 0)
     for one, row, title in zip(axes, weights, titles, strict=True):
-        one.imshow(picture, cmap="gray" if picture.ndim == 2 else None, extent=extent)
-        # A scale of its own for each word, from nothing: even attention then looks even.
-        one.imshow(
-            row.reshape(grid),
-            cmap="inferno",
-            alpha=0.6,
-            extent=extent,
-            interpolation="bilinear",
-            vmin=0,
-            vmax=row.max(),
-        )
-        one.set_title(title)
-        one.set_axis_off()
+        draw_overlay(one, picture, row.reshape(grid), title)
     return axes
 
 

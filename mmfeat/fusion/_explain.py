@@ -139,8 +139,8 @@ def take_apart(fusion, x, y):
             f"`{missing[0]}`."
         )
     x, y = _row(x, "x"), _row(y, "y")
-    map_x = _embedding_map(fusion, fusion.transform, x, fusion.x_mean_, fusion.x_rotations_)
-    map_y = _embedding_map(fusion, fusion.transform_y, y, fusion.y_mean_, fusion.y_rotations_)
+    map_x = embedding_map(fusion, fusion.transform, x, fusion.x_mean_, fusion.x_rotations_)
+    map_y = embedding_map(fusion, fusion.transform_y, y, fusion.y_mean_, fusion.y_rotations_)
     z_x, z_y = (x - fusion.x_mean_) @ map_x, (y - fusion.y_mean_) @ map_y
     lengths = np.linalg.norm(z_x) * np.linalg.norm(z_y)
     scale = 1 / lengths if lengths > 0 else 0.0
@@ -152,8 +152,34 @@ def take_apart(fusion, x, y):
     )
 
 
-def _embedding_map(fusion, embed, row, mean, rotations):
-    """Rotations with the weights of the components, from a centred row to its embedding."""
+def is_linear(fusion):
+    """Whether a fitted fusion embeds by centring and rotating, as those do that can be explained."""
+    # Kernel methods have rotations of the training rows.
+    return all(hasattr(fusion, name) for name in _NEEDED) and len(fusion.x_rotations_) == fusion.n_features_in_
+
+
+def embedding_map(fusion, embed, row, mean, rotations):
+    """Rotations with the weights of the components, from a centred row to its embedding.
+
+    Parameters
+    ----------
+    fusion : fitted linear fusion
+    embed : callable
+        Its ``transform`` or ``transform_y``.
+    row : ndarray of shape (n_features,)
+        On which the map is tried.
+    mean : ndarray of shape (n_features,)
+    rotations : ndarray of shape (n_features, n_components)
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_features, n_components)
+
+    Raises
+    ------
+    ValueError
+        If the fusion embeds in another way.
+    """
     # How the components are weighted is the fusion's own affair, so one row is embedded to see it. Large means would take
     # digits from a small row.
     probe = np.random.default_rng(0).normal(size=len(mean)) * (1 + np.abs(mean))

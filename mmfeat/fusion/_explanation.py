@@ -77,7 +77,7 @@ class Explanation:
         strongest = strongest_first(self.components, len(self.x_features.names))
         shown = self.components[strongest]
         parts = [f"cosine {self.cosine:.4f}", _component_table(strongest, shown, self.components)]
-        parts += [_feature_table(f"{side} feature", getattr(self, f"{side}_features")) for side in "xy"]
+        parts += [feature_table(f"{side} feature", getattr(self, f"{side}_features")) for side in "xy"]
         return "\n\n".join(parts)
 
     __repr__ = __str__
@@ -123,7 +123,19 @@ def _component_table(positions, shown, components):
     return "\n".join([*lines, *_rest_line(n_rest, components.sum() - shown.sum(), 14, 13)])
 
 
-def _feature_table(title, features):
+def feature_table(title, features):
+    """Lay features out as a table.
+
+    Parameters
+    ----------
+    title : str
+        Above their names.
+    features : TopFeatures
+
+    Returns
+    -------
+    table : str
+    """
     width = min(_LONGEST_NAME, max([len(title), 14, *(len(str(name)) for name in features.names)]))
     lines = [f"{title:{width}s} {'value':>10s}  contribution"]
     for name, value, contribution in zip(features.names, features.values, features.contributions, strict=True):

@@ -274,25 +274,31 @@ class CNNFeatures(SequenceTransformer):
 
     def _network(self):
         """Return the network of the present parameters; kept with them, so that a change of one is seen."""
-        device = resolve_device(self.device)
-        half = uses_bfloat16(self.precision, device.partition(":")[0])
-        run = {"half": half, "compiled": self.compile, "verbose": self.verbose}
-        key = network_key(self.model, self.weights, self.layer, device, self.random_state, **run)
+        key = self._network_key()
         built = getattr(self, "_built", None)
         if built is None or built[0] != key:
             built = self._built = (key, build_network(key))
         check_pooling(built[1].layers, built[1].shapes, self.pooling)
         return built[1]
 
+    def _network_key(self):
+        device = resolve_device(self.device)
+        half = uses_bfloat16(self.precision, device.partition(":")[0])
+        run = {"half": half, "compiled": self.compile, "verbose": self.verbose}
+        return network_key(self.model, self.weights, self.layer, device, self.random_state, **run)
+
     def _checked_network(self):
         network = self._network()
+        self._check_digest(network)
+        return network
+
+    def _check_digest(self, network):
         found = network.digest()
         if found != self.weights_digest_:
             raise ValueError(
                 f"`weights`={self.weights!r} (SHA-256 {found}) are not the weights of fit (SHA-256 "
                 f"{self.weights_digest_}). Pass the same file, or fit again."
             )
-        return network
 
     def _widths(self, network):
         return [pooled_width(shape, self.pooling) for shape in network.shapes]

@@ -48,6 +48,39 @@ def prepare(pixels, preset, resize, places=_CENTRE):
     return np.stack([_cut(pixels, side, place) for place in places])
 
 
+def crop_boxes(height, width, preset, resize, places=_CENTRE):
+    """Say where the crops of :func:`prepare` lie in the picture.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the picture.
+    preset : mmfeat.image._architecture.Preset
+    resize : {"crop", "squash"}
+    places : sequence of (float, float)
+
+    Returns
+    -------
+    boxes : ndarray of shape (len(places), 4)
+        Top, left, bottom and right of each crop as shares of height and width; below 0 or above 1 where the picture was
+        padded.
+    """
+    side, resized = preset.crop_size[0], preset.resize_size[0]
+    if resize == "squash":
+        sizes = [resized if len(places) > 1 else side] * 2
+    else:
+        sizes = [int(resized * length / min(height, width)) for length in (height, width)]
+    before = [max(side - size, 0) // 2 for size in sizes]  # as torchvision pads
+    boxes = []
+    for place in places:
+        padded = (max(side, size) for size in sizes)
+        first = [_first(*numbers) for numbers in zip(padded, (side, side), place, strict=True)]
+        low = [(start - gap) / size for start, gap, size in zip(first, before, sizes, strict=True)]
+        high = [(start - gap + side) / size for start, gap, size in zip(first, before, sizes, strict=True)]
+        boxes.append([*low, *high])
+    return np.array(boxes)
+
+
 def _resize_short_side(pixels, preset):
     from PIL import Image
     from torchvision.transforms import functional

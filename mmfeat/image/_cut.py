@@ -47,7 +47,8 @@ def extract_layers(module, model, layers):
     try:
         known = get_graph_node_names(module, suppress_diff_warning=True)[1]
     except _UNTRACEABLE:  # what the code of a network does with the stand-ins of tracing is anybody's guess
-        return _hook_layers(module, model, layers)
+        # The attempt leaves the network in training mode.
+        return _hook_layers(module.eval(), model, layers)
     nodes = find_nodes(module, model, layers, known)
     return cut(module, nodes), tuple(nodes.values())
 
@@ -102,12 +103,12 @@ def _keep_outputs(graph):
     for name, node in wanted.items():
         if len(node.users) > 1:
             with graph.inserting_after(node):
-                wanted[name] = graph.call_function(_copied, (node,))
+                wanted[name] = graph.call_function(copied, (node,))
     (output,) = (node for node in graph.nodes if node.op == "output")
     output.args = (wanted,)
 
 
-def _copied(value):
+def copied(value):
     import torch
 
     return value.clone() if isinstance(value, torch.Tensor) else value
@@ -218,7 +219,7 @@ class Hooked:
 
     def _catch(self, name, value):
         # A later layer may overwrite the output in place, as rectifiers do.
-        self._caught.outputs[name] = _copied(value)
+        self._caught.outputs[name] = copied(value)
 
 
 def _hook_layers(module, model, layers):
@@ -230,7 +231,7 @@ def _hook_layers(module, model, layers):
     else:
         names = (layers,) if isinstance(layers, str) else layers
         for place, name in enumerate(names):
-            if name not in known:
+            if name.removesuffix(_INPUT) not in known:
                 raise _unknown(name, model, known, known)
             if name in names[:place]:
                 raise _twice(model, name, name)

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -131,8 +131,34 @@ def build_network(key):
         return _build.__wrapped__(*key) if callable(key[0]) else _build(*key)
 
 
+def build_plain_network(key):
+    """Return the network of a key before it is made quick: one that can be differentiated.
+
+    Parameters
+    ----------
+    key : tuple
+        Of :func:`network_key`.
+
+    Returns
+    -------
+    network : Network
+        Its own, not shared with another call.
+
+    Raises
+    ------
+    ValueError
+        As :func:`build_network`.
+    """
+    with _LOCK:
+        return _build_plain(*key)
+
+
 @lru_cache(maxsize=2)
 def _build(model, weights, file_stamp, layers, run, seed):
+    return _made_quick(_build_plain(model, weights, file_stamp, layers, run, seed), run[2])
+
+
+def _build_plain(model, weights, file_stamp, layers, run, seed):
     path = None if file_stamp is None else Path(file_stamp[0])
     module = _without_file(model, weights, seed) if path is None else _from_file(model, path)
     module.requires_grad_(False).eval()  # networks of timm and of users come in training mode
@@ -140,18 +166,18 @@ def _build(model, weights, file_stamp, layers, run, seed):
     state_digest = _digest_state(module) if fixed else None
     preset = preset_of(module, published(model, weights, fallback=True))
     extractor, names = extract_layers(module, model_name(model), layers)
-    extractor, shapes, dtype, cast = _prepare_to_run(extractor, names, preset.crop_size[0], *run)
-    pair = factors(preset, run[0])
-    return Network(extractor, names, shapes, run[0], dtype, cast, path, state_digest, preset, pair)
+    device, half, _ = run
+    extractor, shapes, dtype, cast = _place(extractor, names, preset.crop_size[0], device, half)
+    pair = factors(preset, device)
+    return Network(extractor, names, shapes, device, dtype, cast, path, state_digest, preset, pair)
 
 
-def _prepare_to_run(extractor, names, side, device, half, compiled):
+def _place(extractor, names, side, device, half):
     """Put an extractor where it runs, in the type it runs in, and look at its outputs."""
     import torch
-    from torch import fx
 
     extractor = extractor.to(device=device, memory_format=torch.channels_last)
-    inputs = torch.zeros(1, 3, side, side, device=device).to(memory_format=torch.channels_last)
+    inputs = _blank(side, device)
     shapes = probe(extractor, names, inputs)
     dtype, cast = torch.float32, False
     if half:
@@ -161,11 +187,26 @@ def _prepare_to_run(extractor, names, side, device, half, compiled):
             dtype = torch.bfloat16
         except RuntimeError:  # numbers written into the network's code stay float32, and do not mix
             extractor, cast = extractor.to(torch.float32), True
-    if compiled:
-        extractor = _compiled(extractor, names, inputs.to(dtype))
-    elif device == "cpu" and not cast and isinstance(extractor, fx.GraphModule):
-        extractor = fuse_convolutions(extractor, inputs.to(dtype))
     return extractor, shapes, dtype, cast
+
+
+def _made_quick(network, compiled):
+    """Compile a network or fuse its convolutions; neither can be differentiated after that."""
+    from torch import fx
+
+    inputs = _blank(network.preset.crop_size[0], network.device).to(network.dtype)
+    module = network.module
+    if compiled:
+        module = _compiled(module, network.layers, inputs)
+    elif network.device == "cpu" and not network.cast and isinstance(module, fx.GraphModule):
+        module = fuse_convolutions(module, inputs)
+    return replace(network, module=module)
+
+
+def _blank(side, device):
+    import torch
+
+    return torch.zeros(1, 3, side, side, device=device).to(memory_format=torch.channels_last)
 
 
 def _compiled(extractor, names, inputs):

@@ -206,7 +206,7 @@ class _Runner:
         network, settings = self.network, self.settings
         crops = crops.to(network.device, non_blocking=True)
         views = []
-        with torch.inference_mode(), _arithmetic(network):
+        with torch.inference_mode(), arithmetic(network):
             for place in range(crops.shape[1]):
                 inputs = normalise(crops[:, place], network.factors, network.dtype)
                 views.append(self._join(network.module(inputs)))
@@ -222,8 +222,17 @@ class _Runner:
         return torch.cat([pool(outputs[layer], self.settings.pooling) for layer in self.network.layers], dim=-1)
 
 
-def _arithmetic(network):
-    """Settings of torch under which a network runs, for this call."""
+def arithmetic(network):
+    """Settings of torch under which a network runs, for this call.
+
+    Parameters
+    ----------
+    network : mmfeat.image._network.Network
+
+    Returns
+    -------
+    settings : context manager
+    """
     import torch
 
     kind = network.device.partition(":")[0]

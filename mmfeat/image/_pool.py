@@ -28,11 +28,16 @@ def pool(output, pooling):
     if output.ndim == 2 or pooling == "flatten":
         return output.flatten(1)
     if pooling == "rmac":
-        return _rmac(output.movedim(-1, 1) if _places(output.shape[1:]) == (1, 2) else output)
+        return _rmac(channels_first(output))
     places = _places(output.shape[1:])
     if pooling == "gem":
         return output.clamp(min=_SMALLEST).pow(_POWER).mean(places).pow(1 / _POWER)
     return output.mean(places) if pooling == "avg" else output.amax(places)
+
+
+def channels_first(maps):
+    """Return maps of either layout, see :func:`pool`, as (n, channels, height, width)."""
+    return maps.movedim(-1, 1) if _places(maps.shape[1:]) == (1, 2) else maps
 
 
 def pooled_width(shape, pooling):
@@ -61,14 +66,15 @@ def check_pooling(layers, shapes, pooling):
     if pooling is not None:
         return
     for (first, one), (second, other) in pairwise(zip(layers, shapes, strict=True)):
-        if _grid(one) != _grid(other):
+        if n_places(one) != n_places(other):
             raise ValueError(
-                f"`pooling`=None joins the layers place by place, but {first!r} has {_grid(one)} places and {second!r} "
-                f"has {_grid(other)}. Name layers of one size, or use one estimator a layer."
+                f"`pooling`=None joins the layers place by place, but {first!r} has {n_places(one)} places and {second!r} "
+                f"has {n_places(other)}. Name layers of one size, or use one estimator a layer."
             )
 
 
-def _grid(shape):
+def n_places(shape):
+    """Return the number of places or tokens in an output of this shape, 1 for a vector."""
     return prod(size for axis, size in enumerate(shape, start=1) if len(shape) > 1 and axis in _places(shape))
 
 

@@ -87,6 +87,10 @@ def bootstrap_interval(rankings, metric=rsum, *, confidence_level=0.95, n_resamp
     """
     check_resampling(confidence_level, n_resamples)
     clusters = clusters_of(rankings, metric)
-    drawn = clusters.resampled(n_resamples, generator(random_state))
-    low, high = bca_interval(drawn, clusters, confidence_level)
+    return interval_of_clusters(clusters, confidence_level, n_resamples, generator(random_state))
+
+
+def interval_of_clusters(clusters, confidence_level, n_resamples, rng):
+    """The interval from the values by image."""
+    low, high = bca_interval(clusters.resampled(n_resamples, rng), clusters, confidence_level)
     return BootstrapInterval(clusters.estimate, float(low), float(high), confidence_level, len(clusters))

@@ -104,8 +104,12 @@ def paired_test(
         raise ValueError(f"`method` must be 'permutation' or 'bootstrap'. Got {method!r} instead.")
     _check_same_queries(first, second)
     one, two = clusters_of(first, metric), clusters_of(second, metric)
+    return compare_clusters(one, two, method, confidence_level, n_resamples, generator(random_state))
+
+
+def compare_clusters(one, two, method, confidence_level, n_resamples, rng):
+    """The test from the values of both systems by image."""
     gap = Clusters(one.sums - two.sums, one.counts)
-    rng = generator(random_state)
     drawn = gap.resampled(n_resamples, rng)
     low, high = bca_interval(drawn, gap, confidence_level)
     # Of sums in another order; a difference that is equal on paper must not count as smaller.

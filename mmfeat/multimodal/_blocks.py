@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler, normalize
 
-from mmfeat.multimodal._readable import call_readable, fit_readable
+from mmfeat.multimodal._readable import call_readable, fit_readable, is_bags
 from mmfeat.multimodal._samples import joined
 
 
@@ -40,18 +40,7 @@ class Block:
         if not readable.any():
             raise ValueError(f"No {self.side} could be read. Check the paths.")
         features, present = self._place(features, readable, rows, column.present)
-        self.width = features.shape[1]
-        self.scaler = StandardScaler(with_mean=not sparse.issparse(features)) if self.normalize == "standard" else None
-        if self.scaler is not None:
-            self.scaler.fit(features)
-        self.length = _mean_length(features) if self.normalize == "block" else 1.0
-        features = self._scale(features)
-        self.mean = (
-            np.asarray(features.mean(axis=0), dtype=features.dtype).ravel() if self.missing == "impute" else None
-        )
-        self.is_sparse = sparse.issparse(features)
-        self.dtype = features.dtype
-        return self._fill(features, present), present
+        return self._fill(self._learn(features), present), present
 
     def transform(self, column):
         """Return the features, a row for each cell, and a mask of the rows whose side is present."""
@@ -77,6 +66,21 @@ class Block:
             )
         return (joined(cells) if self.side == "text" else cells), np.arange(len(cells))
 
+    def _learn(self, features):
+        """Learn what `normalize` and `missing` need from the features of the cells that are there; return them scaled."""
+        self.width = features.shape[1]
+        self.scaler = StandardScaler(with_mean=not sparse.issparse(features)) if self.normalize == "standard" else None
+        if self.scaler is not None:
+            self.scaler.fit(features)
+        self.length = _mean_length(features) if self.normalize == "block" else 1.0
+        features = self._scale(features)
+        self.mean = (
+            np.asarray(features.mean(axis=0), dtype=features.dtype).ravel() if self.missing == "impute" else None
+        )
+        self.is_sparse = sparse.issparse(features)
+        self.dtype = features.dtype
+        return features
+
     def _place(self, features, readable, rows, present):
         """Return a row of features for each cell that is present and was read, and a mask of these cells."""
         present = present.copy()
@@ -88,6 +92,11 @@ class Block:
             )
         if features is None:
             return None, np.zeros_like(present)
+        if is_bags(features):
+            raise ValueError(
+                f"The {self.side} encoder gives bags of vectors. Put a step behind it that makes one vector of each, such as "
+                "FisherVector() or BagOfWords()."
+            )
         if features.dtype.kind != "f":
             features = features.astype(np.float32)
         if self.side == "text" and self.captions == "mean":

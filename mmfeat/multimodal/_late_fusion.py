@@ -76,6 +76,7 @@ class LateFusionClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     See Also
     --------
     PairFeatures : Fuses features instead of decisions.
+    AttentionFusionClassifier : Lets the features meet inside a network.
 
     Notes
     -----

@@ -55,6 +55,7 @@ class PairFeatures(TransformerMixin, BaseEstimator):
     See Also
     --------
     LateFusionClassifier : Fuses decisions instead of features.
+    AttentionFusionClassifier : Lets the features meet inside a network.
     mmfeat.retrieval.Retriever : Finds a picture for words and words for a picture.
 
     Notes

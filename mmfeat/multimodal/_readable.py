@@ -9,6 +9,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from mmfeat.fusion._learning import _batches
+
 
 def fit_readable(estimator, cells, y, params=None):
     """Fit a clone of an estimator to what can be read; of a transformer, return the result too, each item seen once.
@@ -82,11 +84,18 @@ def _without_nan(matrix):
     """Leave out the rows of NaN alone; also return the mask of those that stay."""
     if sparse.issparse(matrix):
         return matrix.tocsr(), np.ones(matrix.shape[0], dtype=bool)
+    if is_bags(matrix):  # of what could not be read the bag is empty
+        return matrix, np.ones(len(matrix), dtype=bool)
     matrix = np.asarray(matrix)
     if matrix.dtype.kind != "f" or matrix.shape[1] == 0:
         return matrix, np.ones(len(matrix), dtype=bool)
     readable = ~np.isnan(matrix).all(axis=1)
     return (matrix if readable.all() else matrix[readable]), readable
+
+
+def is_bags(features):
+    """Say whether features are bags: a sequence of arrays of two axes, which may be read piece by piece."""
+    return hasattr(features, "in_parts") or _batches.is_bags(features)
 
 
 def _is_split(estimator):

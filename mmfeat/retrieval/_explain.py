@@ -3,15 +3,14 @@
 from numbers import Integral
 
 import numpy as np
-from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.fusion import Explanation
 from mmfeat.fusion._explain import Side, check_names, take_apart
 from mmfeat.utils._compat import HasMethods, Interval, validate_params
+from mmfeat.utils._steps import dense_row, feature_names, flat_steps
 from mmfeat.utils._validation import check_images, check_texts
 
 
@@ -87,7 +86,7 @@ class _Encoding:
     """One item on its way through an encoder, halted before the linear steps at its end."""
 
     def __init__(self, encoder, item):
-        steps = _flat_steps(encoder)
+        steps = flat_steps(encoder)
         cut = len(steps)
         while cut > 1 and isinstance(steps[cut - 1], (TruncatedSVD, Normalizer)):
             cut -= 1
@@ -95,7 +94,7 @@ class _Encoding:
         value = item
         for step in self._first:
             value = step.transform(value)
-        self.row = _dense_row(value)
+        self.row = dense_row(value)
         # Of the normalisers: what they give is this times what they take.
         self.output, self.factor = self.row, 1.0
         for step in self._linear:
@@ -107,9 +106,7 @@ class _Encoding:
 
     def names(self):
         """Names of the columns before the linear steps, or None."""
-        if not all(hasattr(step, "get_feature_names_out") for step in self._first):
-            return None
-        return Pipeline([(str(number), step) for number, step in enumerate(self._first)]).get_feature_names_out()
+        return feature_names(self._first)
 
     def before_linear_steps(self, side):
         """The same cosine as a linear function of the row before these steps."""
@@ -118,17 +115,6 @@ class _Encoding:
             if isinstance(step, TruncatedSVD):
                 mean, slope = _preimage(step.components_, mean), step.components_.T.astype(np.float64) @ slope
         return Side(self.row, mean, slope, self.factor)
-
-
-def _flat_steps(encoder):
-    if not isinstance(encoder, Pipeline):
-        return [encoder]
-    steps = [step for _, step in encoder.steps if step is not None and not isinstance(step, str)]
-    return [inner for step in steps for inner in _flat_steps(step)]
-
-
-def _dense_row(value):
-    return np.asarray(value.toarray() if sparse.issparse(value) else value, dtype=np.float64)[0]
 
 
 def _preimage(components, point):

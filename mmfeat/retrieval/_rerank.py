@@ -13,8 +13,9 @@ def rerank(scores, ids, second, weight=1.0):
         Of the first stage, as :meth:`EmbeddingIndex.search` gives them.
     ids : array-like of shape (n_queries, k)
         What was found.
-    second : array-like of shape (n_queries, k)
-        Scores of the same items by the second stage, as :meth:`mmfeat.fusion.CrossAttentionScorer.rerank` gives them.
+    second : array-like of shape (n_queries, k) or callable
+        Scores of the same items by the second stage, as :meth:`mmfeat.fusion.CrossAttentionScorer.rerank` gives them; or any
+        scorer of pairs as a function, ``second(ids)``, that gives them for what was found.
     weight : float, default=1.0
         Of the second stage, in [0, 1]; the first has the rest.
 
@@ -43,12 +44,16 @@ def rerank(scores, ids, second, weight=1.0):
     array([[2, 0]])
     >>> rerank(scores, found, [[0.1, 0.9]])
     (array([[0.9, 0.1]]), array([[0, 2]]))
+    >>> rerank(scores, found, lambda ids: -ids, weight=0.5)[1]
+    array([[0, 2]])
     """
+    ids = np.asarray(ids)
+    if callable(second):
+        second = second(ids)
     first, second = (
         check_array(part, dtype=[np.float64, np.float32], input_name=name)
         for name, part in (("scores", scores), ("second", second))
     )
-    ids = np.asarray(ids)
     if not first.shape == second.shape == ids.shape[:2]:
         raise ValueError(
             f"`scores`, `ids` and `second` must have one shape (n_queries, k). Got {first.shape}, {ids.shape} and "

@@ -7,7 +7,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from mmfeat.metrics import retrieval_scorer
+from mmfeat.retrieval._hubness import HubnessCorrection
+from mmfeat.retrieval._scores import RowScores, check_query, checked_unit_rows, mean_recall
 from mmfeat.utils._compat import HasMethods, StrOptions, _fit_context, _num_samples, _safe_indexing
 from mmfeat.utils._pairs import split_pairs
 from mmfeat.utils._validation import check_images, check_texts
@@ -33,6 +34,10 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         Name of the column of images when the pairs are a DataFrame.
     text : str, default="text"
         Name of the column of texts when the pairs are a DataFrame.
+    hubness : HubnessCorrection or None, default=None
+        Correction of the scores that :meth:`scores_against` gives for items that are near to everything. Its bank are the
+        embeddings of all images and texts of the training pairs, which are then kept; with ``bank="queries"`` it is the
+        queries themselves, which is transductive.
 
     Attributes
     ----------
@@ -40,6 +45,12 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         The fitted encoders.
     fusion_ : fusion estimator or "passthrough"
         The fitted fusion.
+    hubness_ : HubnessCorrection or None
+        The correction, not fitted: that needs a gallery.
+    bank_image_, bank_text_ : ndarray of shape (n_images or n_texts, n_components), dtype float32
+        Embeddings of the training pairs, rows of unit length; only with a correction whose bank they are.
+    transductive_ : bool
+        Whether the scores of a query depend on the other queries; figures of such a retriever belong apart.
 
     See Also
     --------
@@ -69,14 +80,16 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         "fusion": [HasMethods(["fit", "transform", "transform_y"]), StrOptions({"passthrough"})],
         "image": [str],
         "text": [str],
+        "hubness": [HubnessCorrection, None],
     }
 
-    def __init__(self, image_encoder, text_encoder, fusion, *, image="image", text="text"):
+    def __init__(self, image_encoder, text_encoder, fusion, *, image="image", text="text", hubness=None):
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         self.fusion = fusion
         self.image = image
         self.text = text
+        self.hubness = hubness
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, pairs, y=None):
@@ -110,7 +123,7 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
                     f"columns and texts {texts.shape[1]}. Use encoders of one width, or a fusion such as CCA()."
                 )
             self.fusion_ = self.fusion
-            return self
+            return self._keep_bank(images, texts)
         wanted = signature(self.fusion.fit).parameters
         optional = {}
         if "groups" in wanted:
@@ -118,7 +131,7 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         if "labels" in wanted and y is not None:
             optional["labels"] = _labels_of_texts(y, parts)
         self.fusion_ = clone(self.fusion).fit(_safe_indexing(images, parts.groups), texts, **optional)
-        return self
+        return self._keep_bank(images, texts)
 
     def encode_image(self, images):
         """Embed pictures in the common space.
@@ -132,8 +145,7 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         embeddings : ndarray of shape (n_images, n_components)
         """
         check_is_fitted(self)
-        features = self.image_encoder_.transform(check_images(images))
-        return _as_array(features if isinstance(self.fusion_, str) else self.fusion_.transform(features))
+        return self._embed_image(self.image_encoder_.transform(check_images(images)))
 
     def encode_text(self, texts):
         """Embed sentences in the common space.
@@ -147,8 +159,33 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         embeddings : ndarray of shape (n_texts, n_components)
         """
         check_is_fitted(self)
-        features = self.text_encoder_.transform(check_texts(texts))
-        return _as_array(features if isinstance(self.fusion_, str) else self.fusion_.transform_y(features))
+        return self._embed_text(self.text_encoder_.transform(check_texts(texts)))
+
+    def scores_against(self, gallery, *, query):
+        """Make the function that scores encoded queries against an encoded gallery.
+
+        Parameters
+        ----------
+        gallery : array-like of shape (n_gallery, n_components)
+            From :meth:`encode_image` or :meth:`encode_text`.
+        query : {"image", "text"}
+            What the queries are, for the bank of the correction.
+
+        Returns
+        -------
+        score : callable
+            ``score(queries)`` gives an array of shape (n_queries, n_gallery), higher is better: cosines to six decimals,
+            corrected if the retriever has a correction. A row depends on its query alone, so that queries may come in
+            blocks. The exception is a correction with ``bank="queries"``: ``score.transductive`` is then True, and the
+            function takes all queries in one call.
+
+        Raises
+        ------
+        ValueError
+            If an embedding is NaN or infinite, or `query` is neither.
+        """
+        check_is_fitted(self)
+        return RowScores(gallery, self.hubness_, getattr(self, f"bank_{check_query(query)}_", None))
 
     def score(self, pairs, y=None):
         """Mean of recall@1, @5 and @10 over both directions, in [0, 1].
@@ -169,7 +206,23 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         ValueError
             If `pairs` is no pairs table or has fewer than 10 images.
         """
-        return retrieval_scorer(self, pairs)["mean_recall"]
+        return mean_recall(self, pairs)
+
+    def _embed_image(self, features):
+        return _as_array(features if isinstance(self.fusion_, str) else self.fusion_.transform(features))
+
+    def _embed_text(self, features):
+        return _as_array(features if isinstance(self.fusion_, str) else self.fusion_.transform_y(features))
+
+    def _keep_bank(self, images, texts):
+        self.hubness_ = None if self.hubness is None else clone(self.hubness)
+        self.transductive_ = self.hubness is not None and self.hubness.bank == "queries"
+        for name in ("bank_image_", "bank_text_"):
+            self.__dict__.pop(name, None)
+        if self.hubness is not None and not self.transductive_:
+            self.bank_image_ = checked_unit_rows(self._embed_image(images), "bank_image_")
+            self.bank_text_ = checked_unit_rows(self._embed_text(texts), "bank_text_")
+        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -206,13 +206,14 @@ def _build_network(place):
             local_files_only=True,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, in a line
         )
     # The pooler is a head on top of the last layer, which is not used; files with and without it are about.
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if missing or report["mismatched_keys"]:
-        name = missing[0] if missing else next(iter(report["mismatched_keys"]))
+    wrong = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    wrong += sorted(str(key) for key in report["mismatched_keys"])
+    if wrong:
         raise ValueError(
-            f"The weights in {place} do not fit its config.json: {name} and {len(missing)} in all are missing or of "
+            f"The weights in {place} do not fit its config.json: {wrong[0]} and {len(wrong)} in all are missing or of "
             "another shape, and would be random. Fetch the model anew."
         )
     return network.get_encoder() if network.config.is_encoder_decoder else network

@@ -1,6 +1,7 @@
 """The command from end to end, in process: files written, formats, errors in one line."""
 
 import csv
+import functools
 import io
 import json
 import sys
@@ -354,8 +355,9 @@ def test_bench_on_scenes_writes_a_record_with_provenance(tmp_path, monkeypatch, 
     parts = {"train": small[:160], "val": small[160:210], "test": small[210:]}
     monkeypatch.setattr(_bench, "_load", lambda data, root, split, language, seed: parts[split])
     monkeypatch.setattr(_bench, "_TEXT_COMPONENTS", 40)
-    monkeypatch.setattr(_bench, "_RIDGES", (0.1, 1.0))
-    monkeypatch.setattr(_bench, "_LEARNED", ({"n_components": 32, "max_epochs": 2},))
+    monkeypatch.setattr(_bench, "bench_systems", lambda n_columns: small_systems())
+    # Processes of their own have a test of their own.
+    monkeypatch.setattr(_bench, "compare", functools.partial(_bench.compare, isolate=False))
     assert run("bench", "--data", "scenes", "--out", tmp_path, "--n-seeds", 2) == 0
     assert "LearnedProjection" in capsys.readouterr().out
     record = json.loads((tmp_path / "scenes_en_colour_and_gradients.json").read_text(encoding="utf-8"))
@@ -364,6 +366,42 @@ def test_bench_on_scenes_writes_a_record_with_provenance(tmp_path, monkeypatch, 
     assert {"numpy", "torch", "scikit-learn"} <= set(record["provenance"]["packages"])
     assert "date" not in json.dumps(record).lower()
     assert (tmp_path / "scenes_en_colour_and_gradients.md").read_text(encoding="utf-8").count("\n|") >= 5
+    assert [row["seeds"] for row in record["results"]] == [1, 2, None]
+    assert "data:image/jpeg" in (tmp_path / "scenes_en_colour_and_gradients.html").read_text(encoding="utf-8")
+
+
+def small_systems():
+    from mmfeat.comparison import System
+    from mmfeat.fusion import CCA, LearnedProjection
+
+    return [
+        System("CCA", CCA(16), {"reg": [0.1, 1.0]}),
+        System("LearnedProjection", LearnedProjection(32, max_epochs=2)),
+    ]
+
+
+def test_bench_on_a_table_of_ones_own(tmp_path, monkeypatch, capsys):
+    from mmfeat.cli import _bench
+
+    monkeypatch.setattr(_bench, "bench_systems", lambda n_columns: small_systems())
+    # Processes of their own have a test of their own.
+    monkeypatch.setattr(_bench, "compare", functools.partial(_bench.compare, isolate=False))
+    pairs = make_scenes(80, image_size=32, captions_per_image=2, language="zh", random_state=0)
+    table = []
+    for number, row in enumerate(pairs.itertuples()):
+        Image.fromarray(row.image).save(tmp_path / f"{number}.png")
+        table += [(f"{number}.png", caption) for caption in row.text]
+    pd.DataFrame(table, columns=["image_id", "caption"]).to_csv(tmp_path / "pairs.csv", index=False)
+    options = ("--data", "csv", "--pairs", tmp_path / "pairs.csv", "--images", tmp_path, "--n-seeds", 1)
+    assert run("bench", *options, "--system", "CCA", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["split_sizes"] == {"train": 56, "val": 12, "test": 12}
+    assert record["language"] == "zh"
+    assert [row["system"] for row in record["results"]] == ["CCA", "chance"]
+    assert run("bench", *options, "--system", "CAC") == 1
+    assert "--system 'CAC' is not known. Choose from ['CCA', 'LearnedProjection']" in capsys.readouterr().err
+    assert run("bench", "--data", "csv") == 1
+    assert "needs --pairs, the table, and --images" in capsys.readouterr().err
 
 
 def test_bench_refuses_a_network_without_its_weights(tmp_path, capsys):

@@ -15,6 +15,7 @@ from mmfeat.datasets._scene_layout import place_groups
 from mmfeat.datasets._scene_paint import paint_scene
 from mmfeat.datasets._scene_shapes import shape_of
 from mmfeat.datasets._scene_world import BACKGROUNDS, COLOURS, KINDS, SIZES, TEXTURES, draw_scene
+from mmfeat.datasets._scenes import scene_masks
 
 # Roots of the words for some of the attributes, written here anew.
 SAYS = {
@@ -264,3 +265,20 @@ def test_rows_can_be_split_by_scikit_learn(english):
 def test_bad_parameters_are_named(parameters):
     with pytest.raises(ValueError, match=f"'{next(iter(parameters))}' parameter of make_scenes"):
         make_scenes(**{"n_samples": 1, **parameters})
+
+
+def test_masks_are_where_another_colour_changes_the_picture():
+    pairs = make_scenes(12, image_size=64, captions_per_image=1, random_state=9)
+    seed = np.random.RandomState(9).randint(2**31 - 1)
+    for row, masks in zip([4, 7, 11], scene_masks(pairs.iloc[[4, 7, 11]], 9), strict=True):
+        scene = pairs.attrs["scenes"][str(row)]
+        assert masks.shape == (len(scene["groups"]), 64, 64)
+        plain = paint_scene(scene, 64, np.random.default_rng((seed, row, 1)))
+        np.testing.assert_array_equal(plain, pairs["image"].iloc[row])
+        for number, mask in enumerate(masks):
+            other = copy.deepcopy(scene)
+            other["groups"][number]["colour"] = "red" if scene["groups"][number]["colour"] != "red" else "blue"
+            painted = paint_scene(other, 64, np.random.default_rng((seed, row, 1)))
+            changed = np.abs(painted.astype(int) - plain).max(axis=2) > 20
+            assert changed.sum() > 0.3 * mask.sum()
+            assert changed[mask].sum() > 0.95 * changed.sum()

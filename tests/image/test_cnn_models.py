@@ -217,6 +217,20 @@ def test_a_network_of_ones_own_is_pickled_by_name_and_known_by_its_weights(image
         cnn.set_params(model=lambda: seeded(Branching, 1)).transform(images)
 
 
+class NormalisedBranching(Branching):
+    """Also holds a batch norm, which in training mode would see what else is in the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(self.first, nn.BatchNorm2d(6))
+
+
+def test_a_network_that_cannot_be_traced_runs_in_evaluation_mode(images):
+    expected = caught(seeded(NormalisedBranching).eval(), "head", tensors(images))
+    got = CNNFeatures(lambda: seeded(NormalisedBranching), device="cpu").fit_transform(images)
+    np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_weights_for_a_network_of_ones_own(images, tmp_path):
     torch.save(seeded(Branching, 3).state_dict(), tmp_path / "own.pth")
     got = CNNFeatures(make_branching, tmp_path / "own.pth").fit_transform(images)

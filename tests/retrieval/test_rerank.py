@@ -26,6 +26,16 @@ def test_scores_are_weighted_means_best_first(weight):
         assert_allclose(scores[query], sorted(mean.values(), reverse=True))
 
 
+def test_the_second_stage_may_be_a_function_of_what_was_found():
+    first, ids = np.array([[0.9, 0.8, 0.1]]), np.array([[4, 2, 7]])
+    scores, found = rerank(first, ids, lambda ids: ids / 10, weight=0.5)
+    assert_array_equal(found, [[4, 2, 7]])
+    assert_allclose(scores, [[0.65, 0.5, 0.4]])
+    assert_array_equal(rerank(first, ids, lambda ids: ids / 10)[1], [[7, 4, 2]])
+    with pytest.raises(ValueError, match="one shape"):
+        rerank(first, ids, lambda ids: ids[:, :2] / 10)
+
+
 @pytest.mark.parametrize(
     ("scores", "ids", "second", "weight", "message"),
     [

@@ -161,6 +161,10 @@ def test_weights_that_would_be_random_are_refused(copy):
     (copy / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
     with pytest.raises(ValueError, match=r"encoder\.layer\.2.*would be random"):
         PretrainedTextFeatures(copy, device="cpu").fit(TEXTS)
+    (copy / "config.json").write_text(json.dumps({**config, "intermediate_size": 25}))
+    # Two weights and a bias of another shape in each of the two layers.
+    with pytest.raises(ValueError, match=r"do not fit its config\.json: .*intermediate.* and 6 in all"):
+        PretrainedTextFeatures(copy, device="cpu").fit(TEXTS)
 
 
 def test_damaged_and_missing_files_are_named(copy, tiny_bert, tmp_path):

@@ -1,0 +1,69 @@
+"""Rows of scores of several retrievers made one: sums, counts and ranks."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def normalized(scores, how, scale):
+    """Scores of one retriever made comparable with those of another.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_queries, n_gallery), dtype float64
+    how : {"global", "zscore", "minmax", None}
+    scale : float
+        For "global".
+
+    Returns
+    -------
+    scores : ndarray of shape (n_queries, n_gallery)
+        Rows in which all is equal become zeros by "zscore" and "minmax".
+    """
+    if how is None:
+        return scores
+    if how == "global":
+        return scores / scale
+    if how == "zscore":
+        middle, spread = scores.mean(axis=1, keepdims=True), scores.std(axis=1, keepdims=True)
+    else:
+        middle = scores.min(axis=1, keepdims=True)
+        spread = scores.max(axis=1, keepdims=True) - middle
+    flat = spread <= 1e-12 * np.maximum(1, np.abs(middle))
+    return np.where(flat, 0, (scores - middle) / np.where(flat, 1, spread))
+
+
+def worst_ranks(scores):
+    """Ranks from 1; items with equal scores all have the last of the places that they share."""
+    return rankdata(-scores, method="max", axis=1)
+
+
+def fuse(scores, method, *, how, scales, weights, depth, rank_constant):
+    """One matrix of scores out of those of several retrievers.
+
+    Parameters
+    ----------
+    scores : list of ndarray of shape (n_queries, n_gallery), dtype float64
+    method : {"weighted", "sum", "mnz", "rrf", "vote"}
+    how : {"global", "zscore", "minmax", None}
+        Normalisation of the first three methods.
+    scales, weights : sequence of float
+        Of the retrievers.
+    depth, rank_constant : int
+
+    Returns
+    -------
+    fused : ndarray of shape (n_queries, n_gallery), dtype float64
+    """
+    if method in ("weighted", "sum", "mnz"):
+        parts = [normalized(part, how, scale) for part, scale in zip(scores, scales, strict=True)]
+        if method == "weighted":
+            return sum(weight * part for weight, part in zip(weights, parts, strict=True))
+        total = sum(parts)
+        return total if method == "sum" else total * sum(worst_ranks(part) <= depth for part in scores)
+    ranks = [worst_ranks(part) for part in scores]
+    if method == "rrf":
+        return sum(1 / (rank_constant + rank) for rank in ranks)
+    votes = sum((rank <= depth).astype(np.float64) for rank in ranks)
+    # Below one vote, so that mean ranks decide among items with as many votes and nowhere else.
+    order = 1 - sum(ranks) / len(ranks) / (scores[0].shape[1] + 1)
+    return (votes + order) / len(ranks)

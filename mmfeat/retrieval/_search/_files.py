@@ -1,0 +1,96 @@
+"""One file of named arrays, mapped into memory when it is opened.
+
+The file begins with 8 bytes that tell what it is, the length and the checksum of a header, and the header, which is
+JSON: settings, and where each array lies. Arrays follow, each from a multiple of 64 bytes on. Nothing in it is code.
+"""
+
+import json
+import os
+import struct
+import uuid
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+_MAGIC = b"mmfindex"
+_VERSION = 1
+_START = struct.Struct("<8sIII")
+_ALIGN = 64
+_CHUNK = 1 << 24
+
+
+def write_arrays(path, settings, arrays):
+    """Write settings and arrays; the file is there as a whole or, if something goes wrong, as it was before.
+
+    What is never in memory as a whole has a shape, a dtype, and a method `parts` that gives it part by part.
+    """
+    path = Path(path)
+    entries, end = {}, 0
+    for name, array in arrays.items():
+        begin = -(-end // _ALIGN) * _ALIGN
+        entries[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "offset": begin}
+        end = begin + array.dtype.itemsize * int(np.prod(array.shape))
+    header = json.dumps({"settings": settings, "arrays": entries, "bytes": end}, ensure_ascii=False).encode("utf-8")
+    first = _first_byte(len(header))
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(_START.pack(_MAGIC, _VERSION, len(header), zlib.crc32(header)) + header)
+            for name, array in arrays.items():
+                file.seek(first + entries[name]["offset"])
+                for part in parts_of(array):
+                    file.write(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+            file.truncate(first + end)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_arrays(path):
+    """Settings, and arrays mapped from the file, which cannot be written to."""
+    path = Path(path)
+    with path.open("rb") as file:
+        start = file.read(_START.size)
+        if len(start) < _START.size or start[:8] != _MAGIC:
+            raise ValueError(f"{path} is not a saved EmbeddingIndex. Give the file that `save` has written.")
+        _, version, length, checksum = _START.unpack(start)
+        if version != _VERSION:
+            raise ValueError(f"{path} has version {version} of the format, and this mmfeat reads {_VERSION}.")
+        header = file.read(length)
+        size = os.fstat(file.fileno()).st_size
+        if len(header) < length or zlib.crc32(header) != checksum:
+            raise ValueError(f"{path} is damaged: its header is cut off or changed. Save the index again.")
+        record = json.loads(header)
+        first = _first_byte(length)
+        if size != first + record["bytes"]:
+            raise ValueError(
+                f"{path} is damaged: it has {size} bytes, and {first + record['bytes']} are expected. "
+                "Was it copied as a whole? Save the index again."
+            )
+        arrays = {name: _mapped(file, entry, first) for name, entry in record["arrays"].items()}
+    return record["settings"], arrays
+
+
+def _mapped(file, entry, first):
+    dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+    if 0 in shape or dtype.itemsize == 0:
+        return np.empty(shape, dtype=dtype)
+    return np.memmap(file, dtype=dtype, mode="r", offset=first + entry["offset"], shape=shape)
+
+
+def parts_of(array):
+    """Parts of some megabytes, so that no copy of a large array is made."""
+    if hasattr(array, "parts"):
+        yield from array.parts()
+        return
+    rows = max(1, _CHUNK // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:]))))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
+
+
+def _first_byte(header_length):
+    return -(-(_START.size + header_length) // _ALIGN) * _ALIGN
