@@ -54,23 +54,25 @@ def linear_systems(widths, ridges, kernel, kernel_ridges, fisher):
     ]
 
 
-def learned_systems(projection, settings, tower, deep):
-    """Fusions that are trained, on the richest text side that each can take; `settings` are those of the projections."""
+def learned_systems(projection, settings, tower, deep, many):
+    """Fusions that are trained, on the richest text side that each can take; `many`: the tower too with every seed."""
     siglip = {"loss": ["siglip"], "max_epochs": [8]}
     return [
         System("LearnedProjection, InfoNCE", projection, {"loss": ["infonce"], **settings}, text="joined"),
         System("LearnedProjection, SigLIP", projection, {**siglip, **settings}, text="joined"),
         System("DeepCCA", deep, text="joined"),
-        System("GRU tower", tower, text="words"),
+        System("GRU tower", tower, text="words", seeded=many),
     ]
 
 
-def all_together(names, attention):
+def all_together(names, attention, many):
     """The sum of all of them, corrected for hubs, and its best looked at again."""
     return [
         Together("all together", names),
         Together("all together + CSLS", names, hubness=HubnessCorrection("csls")),
-        Reranked("all together + CSLS, then attention", "all together + CSLS", attention, "regions", "words"),
+        Reranked(
+            "all together + CSLS, then attention", "all together + CSLS", attention, "regions", "words", seeded=many
+        ),
     ]
 
 
@@ -110,8 +112,9 @@ def flickr8k(arguments):
             {"dropout": [{"en": 0.5, "zh": 0.7}[language]]},
             tower,
             DeepCCA(64, hidden=(1024,)),
+            arguments.many,
         ),
-        *all_together(MEMBERS, CrossAttentionScorer(256, max_epochs=4)),
+        *all_together(MEMBERS, CrossAttentionScorer(256, max_epochs=4), arguments.many),
     ]
     return systems, splits, images, texts, {}
 
@@ -198,9 +201,9 @@ def scenes(arguments):
             {"n_components": 64, "reg": (0.3, 0.3)},
         ),
         *learned_systems(
-            LearnedProjection(128, patience=2), {"dropout": [0.3, 0.5, 0.7]}, tower, DeepCCA(32, hidden=(256,))
+            LearnedProjection(128, patience=2), {"dropout": [0.3, 0.5, 0.7]}, tower, DeepCCA(32, hidden=(256,)), True
         ),
-        *all_together(MEMBERS, CrossAttentionScorer(128, max_epochs=4)),
+        *all_together(MEMBERS, CrossAttentionScorer(128, max_epochs=4), True),
     ]
     return systems, splits, images, texts, {}
 
@@ -217,6 +220,11 @@ def main():
     parser.add_argument("--vectors", help="file of vectors of Chinese characters, for flickr8k in Chinese")
     parser.add_argument("--language", choices=("en", "zh"), default="en")
     parser.add_argument("--cache", type=Path, required=True, help="folder of all that is kept, outside of the project")
+    parser.add_argument(
+        "--many",
+        action="store_true",
+        help="all seeds for the tower and for attention on flickr8k, which take minutes a seed",
+    )
     parser.add_argument("--systems", nargs="+", help="names of systems to compare; all by default")
     parser.add_argument("--pages", type=Path, help="folder for the page with the pictures; results hold it without")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results")

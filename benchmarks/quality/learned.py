@@ -1,4 +1,4 @@
-"""Learned fusion against CCA on Flickr8k: every loss, ensembles, a tower over words, attention between regions and words.
+"""Learned fusion against CCA on Flickr8k: single projections, ensembles, every loss; towers and attention are in compare.py.
 
     python benchmarks/quality/learned.py --root ../shared/data/flickr8k
         --weights ../shared/weights/mobilenet_v2_imagenet.pth --cache FOLDER [--language en] [--only NAME ...]
@@ -11,7 +11,6 @@ are kept between runs, outside of the project.
 """
 
 import argparse
-import functools
 import json
 import time
 from pathlib import Path
@@ -27,10 +26,8 @@ from text_sides import SPLITS, features, sides, trained_vectors
 from mmfeat.cli._evaluate import Encoded, scores_of
 from mmfeat.cli._provenance import provenance
 from mmfeat.datasets import load_flickr8k
-from mmfeat.fusion import CCA, CrossAttentionScorer, DeepCCA, LearnedProjection
+from mmfeat.fusion import CCA, DeepCCA, LearnedProjection
 from mmfeat.image import CNNFeatures
-from mmfeat.metrics import match_groups, rank_relevant, recall_at_k
-from mmfeat.retrieval import rerank
 from mmfeat.text import WordVectors
 from mmfeat.utils._markdown import markdown_table
 from mmfeat.utils._pairs import split_pairs
@@ -61,11 +58,6 @@ SINGLES = [
     {"loss": "siglip", "max_epochs": 8, "dropout": 0.7},
     {"loss": "triplet", "max_epochs": 8},
 ]
-TOWERS = [{"tower": tower, "tower_width": 256, "learning_rate": 1e-3, "dropout": 0.3} for tower in ("gru", "attention")]
-ATTENTION = {"n_components": 256, "max_epochs": 5}
-# Of the attention scores in the second stage, and how many of the best it sees.
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
-N_RERANKED = 30
 # The same features and budget for all: eight epochs from the same CCA.
 LOSSES = (
     "infonce",
@@ -106,10 +98,6 @@ class Data:
             name: features(makers[name], self.texts, arguments.cache, language, digest)[0]
             for name in ("TF-IDF both", *JOINED[language])
         }
-
-    def kept(self, seed):
-        """File of the embeddings of an ensemble."""
-        return self.cache / f"ensemble_{self.language}_{seed}.npz"
 
     def regions(self):
         """The last map of the network as bags of 49 regions, for each split."""
@@ -232,34 +220,21 @@ def _shown(row):
     }
 
 
-def fitted(splits, fusion, keep=None):
-    """A fit on train, and its rows; `keep` is a file for what it makes of val and test."""
+def fitted(splits, fusion):
+    """A fit on train, and its rows."""
 
     def fit():
-        fusion_ = fit_on(splits["train"], clone(fusion))
-        embedded = {split: splits[split].embed(fusion_) for split in ("val", "test")}
-        if keep is not None:
-            parts = {
-                f"{split} {name}": getattr(embedded[split], name) for split in embedded for name in ("images", "texts")
-            }
-            np.savez(keep, **parts)
-        return tuple(scores_of(part) for part in embedded.values())
+        fusion_ = splits["train"].fit(clone(fusion))
+        return tuple(scores_of(splits[split].embed(fusion_)) for split in ("val", "test"))
 
     return fit
-
-
-def fit_on(part, fusion):
-    """Fit on pairs whose texts may be bags."""
-    if isinstance(part.texts, list):
-        return fusion.fit(part.images[part.groups], part.texts, groups=part.groups)
-    return part.fit(fusion)
 
 
 def best_of(splits, candidates, make):
     """Settings with the highest rsum on val, fitted with the first seed."""
     found = {}
     for place, settings in enumerate(candidates):
-        fusion = fit_on(splits["train"], make(settings))
+        fusion = splits["train"].fit(make(settings))
         found[place] = scores_of(splits["val"].embed(fusion))["rsum"]
         print(f"  tried on val: {settings}: {found[place]:.1f}", flush=True)
     return candidates[max(found, key=found.get)]
@@ -279,7 +254,7 @@ def compare_systems(bench, data, language):
     if f"{table}: LearnedProjection" not in bench.rows or "LearnedProjection" in bench.again:
         settings = best_of(splits, SINGLES, projection)
         bench.row(table, "LearnedProjection", settings, [fitted(splits, projection(settings, seed)) for seed in SEEDS])
-    fits = [fitted(splits, ensemble(bench, language, seed), data.kept(seed)) for seed in SEEDS]
+    fits = [fitted(splits, ensemble(bench, language, seed)) for seed in SEEDS]
     settings = bench.rows[f"{table}: LearnedProjection"]["settings"]
     bench.row(table, "LearnedProjection, ensemble of 3", {**settings, "ensemble": 3}, fits)
 
@@ -320,81 +295,9 @@ def compare_losses(bench, data, language):
         )
 
 
-def compare_towers(bench, data, language):
-    """Towers over the word vectors of a sentence."""
-    table = "Towers over the words of a sentence"
-    splits = data.sentences()
-    for settings in TOWERS:
-        bench.row(
-            table,
-            settings["tower"],
-            settings,
-            [
-                fitted(splits, LearnedProjection(512, init="random", max_epochs=12, random_state=seed, **settings))
-                for seed in SEEDS
-            ],
-        )
-
-
-def compare_attention(bench, data, language):
-    """The ensemble's best in the order of attention between regions and words; its share is chosen on val."""
-    regions, sentences = data.regions(), data.sentences()
-    table = "Joined text side"
-
-    def fit(seed):
-        words = {split: part.texts for split, part in sentences.items()}
-        train = sentences["train"]
-        checkpoint = data.cache / f"attention_{language}_{seed}.npz"
-        scorer = CrossAttentionScorer(random_state=seed, verbose=True, checkpoint=checkpoint, **ATTENTION)
-        scorer.fit([regions["train"][row] for row in train.groups], words["train"], groups=train.groups)
-        if not data.kept(seed).exists():
-            fitted(data.joined(JOINED[language]), ensemble(bench, language, seed), data.kept(seed))()
-        with np.load(data.kept(seed)) as kept:
-            first = {split: kept[f"{split} images"] @ kept[f"{split} texts"].T for split in ("val", "test")}
-        second = {split: second_stage(scorer, regions[split], words[split], first[split]) for split in first}
-        on_val = {share: reranked(first["val"], second["val"], share, sentences["val"].groups) for share in SHARES}
-        share = max(on_val, key=lambda share: on_val[share]["rsum"])
-        alone = reranked(first["test"], second["test"], 1.0, sentences["test"].groups)["rsum"]
-        print(
-            f"  seed {seed}: share {share}, val {on_val[share]['rsum']:.1f}; attention alone on test {alone:.1f}",
-            flush=True,
-        )
-        return on_val[share], reranked(first["test"], second["test"], share, sentences["test"].groups)
-
-    settings = {**ATTENTION, "reranked": N_RERANKED, "shares tried": SHARES}
-    name = "the same ensemble, then cross attention"
-    bench.row(table, name, settings, [functools.partial(fit, seed) for seed in SEEDS])
-
-
-def second_stage(scorer, regions, words, first):
-    """Candidates of each text and of each picture, and the scores that attention gives them."""
-    found = {"text": np.argsort(-first.T, axis=1)[:, :N_RERANKED], "image": np.argsort(-first, axis=1)[:, :N_RERANKED]}
-    return {query: (best, scorer.rerank(regions, words, best, query=query)) for query, best in found.items()}
-
-
-def reranked(first, second, share, groups):
-    """Recalls where the best of each query are put in the order of the mean of both scores."""
-    relevance = match_groups(np.arange(len(first)), groups)
-    recalls = {}
-    for way, query, scores, right in (
-        ("I→T", "image", first, relevance),
-        ("T→I", "text", first.T, relevance.T.tocsr()),
-    ):
-        found, attention = second[query]
-        stage, ids = rerank(np.take_along_axis(scores, found, axis=1), found, attention, weight=share)
-        whole = np.array(scores, dtype=np.float64)
-        # Above all that was not looked at again.
-        np.put_along_axis(whole, ids, stage + 10.0, axis=1)
-        ranks = rank_relevant(whole, right)
-        recalls |= {f"{way} R@{k}": 100 * recall_at_k(ranks, k=k) for k in (1, 5, 10)}
-    return {**recalls, "rsum": sum(recalls.values())}
-
-
 PARTS = {
     "systems": compare_systems,
     "losses": compare_losses,
-    "towers": compare_towers,
-    "attention": compare_attention,
 }
 
 

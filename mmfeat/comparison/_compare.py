@@ -184,8 +184,9 @@ class _Runs:
         estimators = [
             value for name in ("fusion", "scorer", "hubness") if (value := getattr(system, name, None)) is not None
         ]
+        # How many seeds there are changes none of them.
         plain = {
-            name: value
+            name: None if name == "seeded" else value
             for name, value in vars(system).items()
             if name not in ("fusion", "scorer", "hubness", "name", "first", "members")
         }

@@ -148,6 +148,8 @@ class Reranked:
         How many of the best of each query it sees.
     shares : tuple of float, default=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
         Weights of the judge to choose from on the validation split.
+    seeded : bool, default=True
+        Whether to fit it with every seed.
 
     Examples
     --------
@@ -164,11 +166,16 @@ class Reranked:
     text: str
     n_candidates: int = 30
     shares: tuple = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+    seeded: bool = True
 
     supervised = False
     transductive = False
     hubness = None
-    is_seeded = True
+
+    @property
+    def is_seeded(self):
+        """Whether to fit it with every seed."""
+        return self.seeded
 
     @property
     def needs(self):
