@@ -12,6 +12,7 @@ from mmfeat.cli._provenance import provenance
 from mmfeat.cli._report import Report
 from mmfeat.cli._systems import DEFAULT_NETWORK, guess_language, image_encoder, text_encoder
 from mmfeat.comparison import System, Together, compare
+from mmfeat.comparison._comparison import CHARTS
 from mmfeat.datasets import load_flickr8k, load_pairs, make_scenes
 from mmfeat.fusion import CCA, PLS, DeepCCA, KernelCCA, LearnedProjection
 from mmfeat.retrieval import HubnessCorrection
@@ -163,8 +164,8 @@ def _refuse_out(out, name, force):
     if out.is_file():
         raise NotADirectoryError(f"{out} is a file. Name a folder.")
     if out.exists():
-        for ending in ("json", "md", "csv", "html"):
-            refuse_existing(out / f"{name}.{ending}", force)
+        for ending in (".json", ".md", ".csv", ".html", *(f"_{chart}.svg" for chart in CHARTS)):
+            refuse_existing(out / f"{name}{ending}", force)
 
 
 def _chosen(systems, names):

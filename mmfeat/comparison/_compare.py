@@ -1,6 +1,7 @@
 """Run every system with every seed, each in a process of its own, and go on where a run was stopped."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -8,22 +9,17 @@ from numbers import Integral
 from pathlib import Path
 
 import joblib
-import numpy as np
 from sklearn.base import clone
 
 from mmfeat.caching._fingerprint import fingerprint
+from mmfeat.comparison._checks import check_importable, check_second_stages, make_task
 from mmfeat.comparison._comparison import Comparison
 from mmfeat.comparison._results import is_done, read_record
 from mmfeat.comparison._run import Job, run_job
-from mmfeat.comparison._sides import SPLITS, Side, digest
-from mmfeat.comparison._systems import Together, check_systems
-from mmfeat.comparison._task import Task
+from mmfeat.comparison._sides import Side, digest
+from mmfeat.comparison._systems import Together, check_systems, open_seeds
 from mmfeat.utils._compat import Interval, validate_params
-from mmfeat.utils._pairs import split_pairs
 from mmfeat.utils._progress import progress
-
-# Pictures of val and test, below which rsum is not defined.
-_MIN_GALLERY = 10
 
 
 @validate_params(
@@ -110,20 +106,17 @@ def compare(
     >>> [row["system"] for row in found.rows]
     ['PLS', 'CCA', 'chance']
     """
-    task, values = _task(splits, labels, relevance)
-    check_systems(systems, images, texts)
-    for system in systems:
-        if system.supervised and labels is None:
-            raise ValueError(
-                f"{system.name!r} is supervised and needs `labels`, the classes of the pictures of each split."
-            )
+    task, values = make_task(splits, labels, relevance)
+    check_systems(systems, images, texts, labelled=labels is not None)
+    check_second_stages(systems, task)
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
     sides = {
-        "image": {
-            name: Side(work / "features", _seeded(given, seed), values["images"]) for name, given in images.items()
-        },
-        "text": {name: Side(work / "features", _seeded(given, seed), values["texts"]) for name, given in texts.items()},
+        kind: {
+            name: Side(work / "features", name, _seeded(side, seed), values[kind], kind == "image")
+            for name, side in given.items()
+        }
+        for kind, given in (("image", images), ("text", texts))
     }
     runs = _Runs(work, task, sides, isolate)
     seeds = range(seed, seed + n_seeds)
@@ -163,9 +156,9 @@ class _Runs:
         self._sides_of[system.name] = sides
         # Systems without a seed have one run for all.
         needs = [self._folders[name][min(place, len(self._folders[name]) - 1)] for name in system.needs]
-        folder = self._work / "runs" / self._digest(system, seed, sides, needs)[:20]
+        choice = None if first is None else read_record(first)["choice"]
+        folder = self._work / "runs" / self._digest(system, seed, choice, sides, needs)[:20]
         if not is_done(folder):
-            choice = None if first is None else read_record(first)["choice"]
             of_needs = [self._sides_of[name] for name in system.needs]
             self._run(Job(system, seed, self._task, folder, sides, needs, of_needs, choice))
         return folder
@@ -180,7 +173,7 @@ class _Runs:
             chosen[kind] = side.folder
         return chosen
 
-    def _digest(self, system, seed, sides, needs):
+    def _digest(self, system, seed, choice, sides, needs):
         estimators = [
             value for name in ("fusion", "scorer", "hubness") if (value := getattr(system, name, None)) is not None
         ]
@@ -194,14 +187,14 @@ class _Runs:
         return digest(
             type(system).__name__,
             *(fingerprint(estimator, state=False).hex() for estimator in estimators),
-            sorted(plain.items()),
+            fingerprint(plain, state=False).hex(),
             seed,
+            "chooses" if choice is None else choice,
             task,
             *(folder.name for folder in (*sides.values(), *needs)),
         )
 
     def _run(self, job):
-        job.folder.mkdir(parents=True, exist_ok=True)
         if self._isolate:
             _in_process(job)
         else:
@@ -213,12 +206,11 @@ def _seeded(encoder, seed):
     if isinstance(encoder, dict):
         return encoder
     encoder = clone(encoder)
-    known = encoder.get_params()
-    missing = [name for name, value in known.items() if name.rpartition("__")[2] == "random_state" and value is None]
-    return encoder.set_params(**dict.fromkeys(missing, seed))
+    return encoder.set_params(**dict.fromkeys(open_seeds(encoder), seed))
 
 
 def _in_process(job):
+    check_importable(job.system)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job"
         joblib.dump(job, file)
@@ -228,39 +220,12 @@ def _in_process(job):
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, encoding="utf-8", errors="replace"
         )
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise RuntimeError(
+            f"{job.system.name!r} with seed {job.seed} was ended by {name}. SIGKILL often means that memory was short. Start "
+            "the comparison again: it goes on here."
+        )
     if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[-12:])
         raise RuntimeError(f"{job.system.name!r} with seed {job.seed} failed (exit status {done.returncode}):\n{said}")
-
-
-def _task(splits, labels, relevance):
-    if relevance not in ("pair", "label"):
-        raise ValueError(f"`relevance` must be 'pair' or 'label'. Got {relevance!r} instead.")
-    missing = [split for split in SPLITS if split not in splits]
-    if missing:
-        raise ValueError(f"`splits` must hold pairs tables for {list(SPLITS)}. Missing: {missing}.")
-    if relevance == "label" and labels is None:
-        raise ValueError("relevance='label' needs `labels`, the classes of the pictures of each split.")
-    parts = {split: split_pairs(splits[split]) for split in SPLITS}
-    for split in SPLITS[1:]:
-        n_images = len(parts[split].images)
-        if relevance == "pair" and n_images < _MIN_GALLERY:
-            raise ValueError(
-                f"recall@{_MIN_GALLERY} needs at least {_MIN_GALLERY} pictures in {split}. Got {n_images}. Use more pairs."
-            )
-    if labels is not None:
-        labels = {split: np.asarray(labels[split]) for split in SPLITS}
-        for split, part in parts.items():
-            if len(labels[split]) != len(part.images):
-                raise ValueError(f"labels[{split!r}] has {len(labels[split])} values for {len(part.images)} pictures.")
-    task = Task(
-        {split: part.groups for split, part in parts.items()},
-        {split: len(part.images) for split, part in parts.items()},
-        labels,
-        relevance == "label",
-    )
-    values = {
-        "images": {split: list(part.images) for split, part in parts.items()},
-        "texts": {split: list(part.texts) for split, part in parts.items()},
-    }
-    return task, values

@@ -10,9 +10,11 @@ from mmfeat.comparison._examples import examples_of
 from mmfeat.comparison._page import page
 from mmfeat.comparison._rows import WAYS, chance_row, pairwise_tests, recall_curve, row_of, score_system
 from mmfeat.comparison._sides import write_whole
+from mmfeat.comparison._systems import remarks_of
 from mmfeat.comparison._words import markdown, verdict
 
-_SHOWN = ("system", "remarks")
+# Names of the charts.
+CHARTS = ("cost", "recall_i2t", "recall_t2i", "hubs")
 
 
 class Comparison:
@@ -46,7 +48,8 @@ class Comparison:
     measure : str
         "rsum" or "mAP".
     best : str
-        Name of the system with the highest score on val among those that are neither transductive nor supervised.
+        Name of the system with the highest score on val among those that are neither transductive nor supervised, nor built on
+        such; among all, if there are no others.
 
     Examples
     --------
@@ -64,7 +67,7 @@ class Comparison:
     ...     )
     ...     files = found.save(work, "colours")
     >>> [file.suffix for file in files[:4]]
-    ['.json', '.md', '.csv', '.html']
+    ['.json', '.md', '.csv', '.svg']
     >>> found.gallery()
     {'images': 20, 'texts': 100}
     """
@@ -73,7 +76,8 @@ class Comparison:
         self._task, self._splits, self._sides, self._folders = task, splits, sides, folders
         self.measure = task.measure_name
         self._scored = [score_system(system, folders[system.name], task) for system in systems]
-        self.rows = [row_of(scored, task, seed) for scored in self._scored]
+        remarks = remarks_of(systems)
+        self.rows = [row_of(scored, task, seed, remarks[scored.system.name]) for scored in self._scored]
         fair = [row for row in self.rows if not row["remarks"]] or self.rows
         self.best = max(fair, key=lambda row: row[f"val {self.measure}"])["system"]
         self.tests = pairwise_tests(self._scored, seed)
@@ -206,9 +210,10 @@ class Comparison:
             f"{name}.json": json.dumps(record, ensure_ascii=False, indent=1) + "\n",
             f"{name}.md": self.markdown() + "\n",
             f"{name}.csv": self.csv(),
-            f"{name}.html": self.html(title or name, pictures=pictures),
             **{f"{name}_{chart}.svg": drawn for chart, drawn in self.charts().items()},
         }
         for file, content in contents.items():
             write_whole(folder / file, content)
-        return [folder / file for file in contents]
+        # Last, since it may fail where pictures cannot be read; the figures are safe by then.
+        write_whole(folder / f"{name}.html", self.html(title or name, pictures=pictures))
+        return [folder / file for file in (*contents, f"{name}.html")]

@@ -5,11 +5,14 @@ import json
 import numpy as np
 from sklearn.utils import gen_batches
 
+from mmfeat.comparison._sides import whole
 from mmfeat.comparison._task import pack, unpack
 from mmfeat.utils._rows import unit_rows
 
 # Items of each query that are kept for the page.
 N_SHOWN = 5
+# Scores held at a time.
+_BLOCK_SCORES = 1 << 23
 
 
 def is_done(folder):
@@ -31,7 +34,7 @@ def read_rankings(folder, split):
 def read_embeddings(folder, split):
     """Embeddings of a finished run, pictures and sentences, or None if it only has scores."""
     files = [folder / f"{split}_{kind}.npy" for kind in ("images", "texts")]
-    return tuple(np.load(file, mmap_mode="r") for file in files) if files[0].exists() else None
+    return tuple(np.load(file, mmap_mode="c") for file in files) if files[0].exists() else None
 
 
 def read_scores(folder, split):
@@ -45,37 +48,41 @@ def read_scores(folder, split):
 
 
 def write_rankings(job, split, rankings):
-    part = job.folder / f"{split}_ranks.part"
-    with part.open("wb") as file:
-        np.savez(file, **pack(rankings))
-    part.replace(job.folder / f"{split}_ranks.npz")
+    """Rankings of a split; returns its score for the record."""
+    _write_arrays(job.folder / f"{split}_ranks.npz", pack(rankings))
     return {f"{split}_score": job.task.measure(rankings)}
 
 
 def write_top(job, functions):
     """What is found first for each query of test."""
-    found: dict = {}
+    found = {}
     for way, (queries, score) in functions.items():
-        whole = len(queries) if job.system.transductive else 1024
-        blocks = [score(queries[rows]) for rows in gen_batches(len(queries), whole)]
-        found[way] = np.concatenate([np.argsort(-block, axis=1, kind="stable")[:, :N_SHOWN] for block in blocks])
-    part = job.folder / "test_top.part"
-    with part.open("wb") as file:
-        np.savez(file, **found)
-    part.replace(job.folder / "test_top.npz")
+        n_gallery = job.task.gallery_size("test", way)
+        rows = len(queries) if job.system.transductive else max(1, _BLOCK_SCORES // n_gallery)
+        found[way] = np.concatenate([_first(score(queries[block])) for block in gen_batches(len(queries), rows)])
+    _write_arrays(job.folder / "test_top.npz", found)
 
 
 def write_scores(job, split, functions):
     """All scores of a system that has no embeddings of its own, for a second stage."""
-    part = job.folder / f"{split}_scores.part"
-    scores: dict = {way: np.asarray(score(queries), "f4") for way, (queries, score) in functions.items()}
-    with part.open("wb") as file:
-        np.savez(file, **scores)
-    part.replace(job.folder / f"{split}_scores.npz")
+    scores = {way: np.asarray(score(queries), "f4") for way, (queries, score) in functions.items()}
+    _write_arrays(job.folder / f"{split}_scores.npz", scores)
 
 
 def write_array(path, array):
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    """A matrix in single precision."""
+    with whole(path) as part, part.open("wb") as file:
         np.save(file, np.asarray(array, dtype=np.float32))
-    part.replace(path)
+
+
+def _write_arrays(path, arrays):
+    with whole(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _first(scores):
+    """Best columns of each row, best first."""
+    n_shown = min(N_SHOWN, scores.shape[1])
+    best = np.sort(np.argpartition(-scores, n_shown - 1, axis=1)[:, :n_shown], axis=1)
+    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1)

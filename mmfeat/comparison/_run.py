@@ -17,6 +17,7 @@ from scipy.stats import skew
 from sklearn.base import clone
 
 from mmfeat.comparison._results import (
+    is_done,
     read_embeddings,
     read_record,
     read_scores,
@@ -25,7 +26,7 @@ from mmfeat.comparison._results import (
     write_scores,
     write_top,
 )
-from mmfeat.comparison._sides import load_features, take, write_whole
+from mmfeat.comparison._sides import alone, load_features, take, write_whole
 from mmfeat.comparison._systems import Reranked, System, Together
 from mmfeat.comparison._task import Task
 from mmfeat.comparison._together import choose_weights, join
@@ -35,7 +36,7 @@ from mmfeat.utils._rows import unit_rows
 # Sentences and pictures asked one at a time.
 _TIMED_QUERIES = 50
 # Of a gallery whose scores are kept whole for a second stage.
-_MOST_SCORES = 50_000_000
+MOST_SCORES = 50_000_000
 
 
 @dataclass
@@ -73,18 +74,34 @@ class Job:
         return tuple(load_features(self.sides[kind] / split) for kind in ("image", "text"))
 
 
-def run_job(job):
+def run_job(job, *, isolated=False):
     """Run, and write everything before the record, which says that all is there."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    runner = {System: _run_system, Together: _run_together, Reranked: _run_reranked}[type(job.system)]
-    record = runner(job)
-    record |= {"seed": job.seed, "peak_memory_bytes": _peak_bytes()}
-    write_whole(job.folder / "record.json", json.dumps(record, indent=1))
+    with alone(job.folder):
+        if is_done(job.folder):
+            return
+        _warm_up(job.system)
+        runner = {System: _run_system, Together: _run_together, Reranked: _run_reranked}[type(job.system)]
+        # Only a process of its own has memory of its own.
+        record = runner(job) | {"seed": job.seed, "peak_memory_bytes": _peak_bytes() if isolated else None}
+        write_whole(job.folder / "record.json", json.dumps(record, indent=1))
 
 
 def main(path):
     """Entry of a process of its own."""
-    run_job(joblib.load(path))
+    run_job(joblib.load(path), isolated=True)
+
+
+def _warm_up(system):
+    """Import torch and take a step before the clock runs, where a system is trained with it."""
+    estimator = getattr(system, "fusion", None) or getattr(system, "scorer", None)
+    if estimator is None or "max_epochs" not in estimator.get_params():
+        return
+    import torch
+
+    network = torch.nn.Linear(8, 8)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.zeros(4, 8)).sum().backward()
+    optimizer.step()
 
 
 def _run_system(job):
@@ -99,14 +116,13 @@ def _run_system(job):
     seconds = time.perf_counter() - start
     words = {name: repr(value) for name, value in settings.items()}
     record = {"choice": choice, "settings": words, "trials": len(trials), "fit_seconds": seconds}
-    record |= _score(job, partial(_embed, job, fusion))
-    record["query_milliseconds"] = _query_milliseconds(job, fusion)
+    record |= _score(job, partial(_embed, job, fusion), fusion)
     record["model_bytes"] = len(pickle.dumps(fusion))
     joblib.dump(fusion, job.folder / "fusion.joblib")
     return record
 
 
-def _score(job, embed):
+def _score(job, embed, fusion=None):
     """Rankings of val and test by what `embed` makes of a split, corrected or not; written, with what the page needs."""
     hubness = job.system.hubness
     banks = _banks(*embed("train")) if hubness is not None and hubness.bank == "train" else None
@@ -118,10 +134,11 @@ def _score(job, embed):
         if hubness is None:
             write_array(job.folder / f"{split}_images.npy", images)
             write_array(job.folder / f"{split}_texts.npy", texts)
-        elif len(images) * len(texts) <= _MOST_SCORES:
+        elif len(images) * len(texts) <= MOST_SCORES:
             write_scores(job, split, scoring())
         record |= write_rankings(job, split, job.task.rank(split, images, texts, hubness=hubness, banks=banks))
     write_top(job, scoring())
+    record["query_milliseconds"] = _query_milliseconds(job, fusion, texts, scoring()["t2i"][1])
     return record | _hubs(scoring()["t2i"], len(images))
 
 
@@ -160,25 +177,23 @@ def _banks(images, texts):
 def _run_together(job):
     start = time.perf_counter()
     members = {split: [read_embeddings(folder, split) for folder in job.needs] for split in ("val", "test")}
-    missing = [folder for folder, kept in zip(job.needs, members["val"], strict=True) if kept is None]
-    if missing:
-        name = job.system.members[job.needs.index(missing[0])]
-        raise ValueError(
-            f"{job.system.name!r} adds up embeddings, and {name!r} has scores only (a correction, or a second stage). "
-            "Leave it out."
-        )
     scales, weights = choose_weights(job.task, members["val"], job.system.weights)
     record = {
         "choice": None,
-        "settings": {name: f"{weight:g}" for name, weight in zip(job.system.members, weights, strict=True)},
+        "settings": {},
+        "weights": weights.tolist(),
         "trials": 0,
         "fit_seconds": time.perf_counter() - start,
     }
     record |= _score(job, partial(_joined, job, weights / scales))
     record["scaled_weights"] = (weights / scales).tolist()
+    # All were fitted to find the weights; a query is asked of those that have one.
     costs = [read_record(folder) for folder in job.needs]
-    for name in ("fit_seconds", "model_bytes", "query_milliseconds"):
-        record[name] = record.get(name, 0) + sum(cost[name] for cost in costs)
+    used = [cost for cost, weight in zip(costs, weights, strict=True) if weight > 0]
+    record["fit_seconds"] += sum(cost["fit_seconds"] for cost in costs)
+    record["model_bytes"] = sum(cost["model_bytes"] for cost in used)
+    if record["query_milliseconds"] is not None:
+        record["query_milliseconds"] += sum(cost["query_milliseconds"] for cost in used)
     return record
 
 
@@ -196,10 +211,10 @@ def _joined(job, weights, split):
 
 
 def _run_reranked(job):
-    start = time.perf_counter()
     groups = job.task.groups["train"]
     images, texts = job.features("train")
     scorer = _judge(job)
+    start = time.perf_counter()
     scorer.fit(take(images, groups), texts, groups=groups)
     seconds = time.perf_counter() - start
     found = {split: _second_stage(job, scorer, split) for split in ("val", "test")}
@@ -213,7 +228,8 @@ def _run_reranked(job):
     first = read_record(job.needs[0])
     record["fit_seconds"] += first["fit_seconds"]
     record["model_bytes"] = first["model_bytes"] + len(pickle.dumps(scorer))
-    record["query_milliseconds"] = first["query_milliseconds"] + found["test"]["t2i"][3]
+    before = first["query_milliseconds"]
+    record["query_milliseconds"] = None if before is None else before + found["test"]["t2i"][3]
     # Hubs of the first stage: the second one looks at its candidates alone.
     return record | {name: first[name] for name in ("hubness", "occurrences")}
 
@@ -262,22 +278,25 @@ def _hubs(scored, n_images):
     share = counts / counts.mean()
     edges = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, np.inf])
     return {
-        "hubness": float(skew(counts)) if counts.std() > 0 else 0.0,
+        "hubness": float(skew(counts)) if np.ptp(counts) > 1e-9 * counts.max() else 0.0,
         "occurrences": np.histogram(share, edges)[0].tolist(),
     }
 
 
-def _query_milliseconds(job, fusion):
-    """Median time of one sentence: from its features to the order of the whole gallery."""
-    images, texts = job.features("test")
-    gallery = unit_rows(np.asarray(fusion.transform(images), dtype=np.float32))
+def _query_milliseconds(job, fusion, embeddings, score):
+    """Median time of one sentence: from its features to the order of the whole gallery; none for what takes all at once.
+
+    Without a fusion, from its embedding.
+    """
+    if job.system.transductive:
+        return None
+    texts = embeddings if fusion is None else job.features("test")[1]
     n_texts = len(texts) if isinstance(texts, list) else texts.shape[0]
     taken = []
     for row in np.linspace(0, n_texts - 1, min(_TIMED_QUERIES, n_texts)).astype(int):
         one = take(texts, [row])
         start = time.perf_counter()
-        query = unit_rows(np.asarray(fusion.transform_y(one), dtype=np.float32))
-        np.argsort(-(query @ gallery.T))
+        np.argsort(-score(one if fusion is None else np.asarray(fusion.transform_y(one))))
         taken.append(time.perf_counter() - start)
     return 1000 * float(np.median(taken))
 

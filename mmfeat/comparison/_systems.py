@@ -1,10 +1,13 @@
 """What is compared: a fusion over a picture side and a sentence side, or several of these together."""
 
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
+
+from mmfeat.comparison._together import check_weights
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class System:
     hubness : HubnessCorrection or None, default=None
         Correction of its scores. With ``bank="train"`` its bank are the training queries.
     seeded : bool or None, default=None
-        Whether to fit it with every seed; None does so where the fusion has a `random_state`.
+        Whether to fit it with every seed; None does so where the fusion, or an estimator in it, has a `random_state` of None.
     supervised : bool, default=False
         Hand the classes of the pairs to the fusion as `labels`, and mark it so in every table.
 
@@ -50,7 +53,7 @@ class System:
     @property
     def is_seeded(self):
         """Whether its result depends on the seed."""
-        return "random_state" in self.fusion.get_params() if self.seeded is None else self.seeded
+        return bool(open_seeds(self.fusion)) if self.seeded is None else self.seeded
 
     @property
     def needs(self):
@@ -85,9 +88,7 @@ class System:
             Unfitted.
         """
         fusion = clone(self.fusion).set_params(**settings)
-        if "random_state" in fusion.get_params():
-            fusion.set_params(random_state=seed)
-        return fusion
+        return fusion.set_params(**dict.fromkeys(open_seeds(fusion), seed))
 
 
 @dataclass(frozen=True)
@@ -183,34 +184,95 @@ class Reranked:
         return (self.first,)
 
 
-def check_systems(systems, images, texts):
-    """Refuse lists of systems that cannot be run.
+def open_seeds(estimator):
+    """Names of the seeds of an estimator, and of all in it, that are not set."""
+    known = estimator.get_params()
+    return [name for name, value in known.items() if name.rpartition("__")[2] == "random_state" and value is None]
+
+
+def check_systems(systems, images, texts, *, labelled):
+    """Refuse lists of systems that cannot be run, before hours of work and not after.
 
     Parameters
     ----------
     systems : list of System, Together or Reranked
     images, texts : collection of str
         Names of the sides.
+    labelled : bool
+        Whether there are classes.
     """
+    for kind, given in (("images", images), ("texts", texts)):
+        if not given:
+            raise ValueError(f"`{kind}` is empty. Give at least one side.")
     if not systems:
         raise ValueError("There is nothing to compare: `systems` is empty.")
     known: dict = {}
     for system in systems:
         if not isinstance(system, (System, Together, Reranked)):
             raise TypeError(f"`systems` must hold System, Together or Reranked. Got {type(system).__name__} instead.")
-        if system.name in known:
+        if system.name in known or system.name == "chance":
             raise ValueError(f"Two systems are called {system.name!r}. Give each a name of its own.")
         for name in system.needs:
             if name not in known:
                 raise ValueError(
                     f"{system.name!r} is built on {name!r}, which does not stand before it. Known: {list(known)}."
                 )
-            if isinstance(system, Together) and system.hubness is not None and not isinstance(known[name], System):
-                raise ValueError(
-                    f"{system.name!r} corrects for hubs, which needs plain systems as members; {name!r} is none."
-                )
+        {System: _check_system, Together: _check_together, Reranked: _check_reranked}[type(system)](system, known)
+        if system.supervised and not labelled:
+            raise ValueError(
+                f"{system.name!r} is supervised and needs `labels`, the classes of the pictures of each split."
+            )
         if not isinstance(system, Together):
             for kind, name, given in (("image", system.image, images), ("text", system.text, texts)):
                 if name is not None and name not in given:
                     raise ValueError(f"{system.name!r} wants the {kind} side {name!r}. Known: {list(given)}.")
         known[system.name] = system
+
+
+def remarks_of(systems):
+    """What is to be said of each system: its own, and what it has from the systems that it is built on.
+
+    Returns
+    -------
+    remarks : dict of str to str
+    """
+    known: dict = {}
+    for system in systems:
+        words = {word for word in ("transductive", "supervised") if getattr(system, word)}
+        known[system.name] = words.union(*(known[name] for name in system.needs))
+    return {name: ", ".join(sorted(words, reverse=True)) for name, words in known.items()}
+
+
+def _check_system(system, known):
+    try:
+        for settings in system.candidates():
+            system.make(settings, 0)
+    except ValueError as error:
+        raise ValueError(f"The grid of {system.name!r} does not fit its fusion: {error}") from error
+
+
+def _check_together(system, known):
+    if len(set(system.members)) != len(system.members) or not system.members:
+        raise ValueError(f"{system.name!r} must have members, each once. Got {system.members!r} instead.")
+    if system.weights is not None:
+        check_weights(system.weights, len(system.members))
+    for name in system.members:
+        member = known[name]
+        if isinstance(member, Reranked) or member.hubness is not None:
+            raise ValueError(
+                f"{system.name!r} adds up embeddings, and {name!r} has scores only (a correction, or a second stage). "
+                "Leave it out."
+            )
+        if system.hubness is not None and not isinstance(member, System):
+            raise ValueError(
+                f"{system.name!r} corrects for hubs, which needs plain systems as members; {name!r} is none."
+            )
+
+
+def _check_reranked(system, known):
+    if isinstance(known[system.first], Reranked):
+        raise ValueError(f"{system.name!r} is built on {system.first!r}, which is a second stage itself.")
+    if not system.shares or not all(0 <= share <= 1 for share in system.shares):
+        raise ValueError(f"`shares` of {system.name!r} must be numbers in [0, 1]. Got {system.shares!r} instead.")
+    if not isinstance(system.n_candidates, Integral) or system.n_candidates < 1:
+        raise ValueError(f"`n_candidates` of {system.name!r} must be at least 1. Got {system.n_candidates!r} instead.")

@@ -48,6 +48,10 @@ class Task:
         values = {name: 50 * mean_average_precision(part, average=False) for name, part in rankings.items()}
         return float(sum(part.mean() for part in values.values())) if average else values
 
+    def gallery_size(self, split, way):
+        """Items that each query of a direction is compared with."""
+        return len(self.groups[split]) if way == "i2t" else self.n_images[split]
+
     def rank(self, split, images, texts, *, hubness=None, banks=None):
         """Rankings both ways of embeddings, corrected or not."""
         ways = {"i2t": (images, texts), "t2i": (texts, images)}

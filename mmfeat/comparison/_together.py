@@ -23,9 +23,7 @@ def choose_weights(task, members, weights):
     """
     scales = np.array([_spread(*pair) for pair in members])
     if weights is not None:
-        if len(weights) != len(members):
-            raise ValueError(f"`weights` must have one value a member, {len(members)}. Got {len(weights)} instead.")
-        return scales, np.asarray(weights, dtype=float)
+        return scales, check_weights(weights, len(members))
 
     def score(trial):
         return task.measure(task.rank("val", *join(members, trial / scales)))
@@ -47,13 +45,31 @@ def choose_weights(task, members, weights):
     return scales, best
 
 
+def check_weights(weights, n_members):
+    """Weights as an array, if there is one a member and they weigh anything."""
+    given = np.asarray(weights, dtype=float)
+    if given.shape != (n_members,) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
+        raise ValueError(
+            f"`weights` must be {n_members} numbers of at least 0, one a member and not all 0. Got {weights!r} instead."
+        )
+    return given
+
+
 def join(members, weights):
-    """Embeddings side by side whose inner product is the weighted sum of the members' cosines; weights of 0 are left out."""
+    """Embeddings side by side whose cosine is the weighted mean of the members' cosines; weights of 0 are left out.
+
+    A row that a member knows nothing of is all zero there. The length that it lacks goes into a last column that is zero on the
+    other side, so that all rows have one length.
+    """
     used = [(pair, weight) for pair, weight in zip(members, weights, strict=True) if weight > 0]
-    return tuple(
-        np.hstack([np.float32(np.sqrt(weight)) * unit_rows(np.asarray(pair[kind])) for pair, weight in used])
-        for kind in (0, 1)
-    )
+    sides = []
+    for kind in (0, 1):
+        parts = [np.float32(np.sqrt(weight)) * unit_rows(np.asarray(pair[kind])) for pair, weight in used]
+        lacking = sum(weight * ~part.any(axis=1) for part, (_, weight) in zip(parts, used, strict=True))
+        missing = np.zeros((len(parts[0]), 2), dtype=np.float32)
+        missing[:, kind] = np.sqrt(lacking)
+        sides.append(np.hstack([*parts, missing]))
+    return tuple(sides)
 
 
 def _spread(images, texts, n_sampled=500):

@@ -22,7 +22,7 @@ def markdown(comparison):
 def about(comparison):
     """What the figures are, in one sentence or two."""
     unit = (
-        "Recall and mean reciprocal rank (MRR) in %"
+        "Recall in %"
         if comparison.measure == "rsum"
         else "Mean average precision (mAP) in %, of what has the query's class"
     )
@@ -36,7 +36,7 @@ def about(comparison):
 def tests_header(comparison):
     """What stands in the table of tests."""
     return (
-        f"{comparison.best}, the best on val, against each other system: difference of {comparison.measure} on test with its "
+        f"{comparison.best} against each other system: difference of {comparison.measure} on test with its "
         "95 % interval, paired permutation test by picture, p-value as it is and corrected for all pairs of systems (Holm)."
     )
 
@@ -98,30 +98,43 @@ def verdict(comparison):
         for test in comparison.tests
         if comparison.best in (test["first"], test["second"])
     }
-    clear = [
-        row["system"] for row in others if tests[row["system"]]["p corrected"] < 0.05 and row[measure] < best[measure]
-    ]
-    unclear = [row["system"] for row in others if tests[row["system"]]["p corrected"] >= 0.05]
-    ahead = [
-        row["system"] for row in others if tests[row["system"]]["p corrected"] < 0.05 and row[measure] >= best[measure]
-    ]
-    words = [
-        f"Best on val is **{comparison.best}**, with a test {measure} of {best[measure]:.1f} [{best['low']:.1f}, "
-        f"{best['high']:.1f}]" + (f" ({best['remarks']})" if best["remarks"] else "") + "."
-    ]
+    sure = {row["system"]: _is_sure(best, row, tests[row["system"]], measure) for row in others}
+    clear = [_marked(row) for row in others if sure[row["system"]] and row[measure] < best[measure]]
+    ahead = [_marked(row) for row in others if sure[row["system"]] and row[measure] >= best[measure]]
+    unclear = [_marked(row) for row in others if not sure[row["system"]]]
+    words = [f"{_best_of(comparison)} {best[measure]:.1f} [{best['low']:.1f}, {best['high']:.1f}]."]
     if clear:
-        words.append(f"It is better than {_listed(clear)} by more than chance (corrected p < 0.05).")
+        words.append(
+            f"On these test pictures, as trained, it is better than {_listed(clear)} by more than chance (corrected p < 0.05)."
+        )
     if unclear:
         words.append(f"Against {_listed(unclear)} the difference may be chance.")
     if ahead:
-        words.append(f"On test {_listed([_marked(rows[name]) for name in ahead])} came out higher.")
+        words.append(f"{_listed(ahead)} came out higher by more than chance.")
     cheapest = min(others, key=lambda row: row["fit s"])
     if cheapest["fit s"] > 0 and best["fit s"] > 2 * cheapest["fit s"]:
         words.append(
             f"It costs {_short(best['fit s'])} s to fit, {best['fit s'] / cheapest['fit s']:,.0f} times as much as "
-            f"{cheapest['system']}, which reaches {cheapest[measure]:.1f}."
+            f"{_marked(cheapest)}, which reaches {cheapest[measure]:.1f}."
         )
     return " ".join(words)
+
+
+def _best_of(comparison):
+    """What the best is best of."""
+    marked = any(row["remarks"] for row in comparison.rows)
+    best = next(row for row in comparison.rows if row["system"] == comparison.best)
+    if best["remarks"]:
+        among = f"All systems are transductive or supervised. Best on val is **{_marked(best)}**"
+        return f"{among}, with a test {comparison.measure} of"
+    among = ", of the systems that are neither transductive nor supervised," if marked else ""
+    return f"Best on val{among} is **{comparison.best}**, with a test {comparison.measure} of"
+
+
+def _is_sure(best, other, test, measure):
+    """Whether a difference is beyond the chance of the pictures, and beyond that of the seeds where there are several."""
+    spread = sum((row["std over seeds"] or 0.0) ** 2 / (row["seeds"] or 1) for row in (best, other)) ** 0.5
+    return test["p corrected"] < 0.05 and abs(best[measure] - other[measure]) > 2 * spread
 
 
 def _marked(row):

@@ -97,7 +97,8 @@ def bca_interval(drawn, clusters, confidence_level):
     estimate = clusters.estimate
     tails = np.array([(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     # Ties, the rule for recalls of few images, count half.
-    below = np.mean(drawn < estimate) + np.mean(drawn == estimate) / 2
+    tied = np.abs(drawn - estimate) <= 1e-9 * max(1, abs(estimate))
+    below = np.mean(~tied & (drawn < estimate)) + np.mean(tied) / 2
     if not 0 < below < 1:
         return tuple(np.quantile(drawn, tails))
     left = clusters.without_each()

@@ -104,11 +104,7 @@ def paired_test(
         raise ValueError(f"`method` must be 'permutation' or 'bootstrap'. Got {method!r} instead.")
     _check_same_queries(first, second)
     one, two = clusters_of(first, metric), clusters_of(second, metric)
-    return compare_clusters(one, two, method, confidence_level, n_resamples, generator(random_state))
-
-
-def compare_clusters(one, two, method, confidence_level, n_resamples, rng):
-    """The test from the values of both systems by image."""
+    rng = generator(random_state)
     gap = Clusters(one.sums - two.sums, one.counts)
     drawn = gap.resampled(n_resamples, rng)
     low, high = bca_interval(drawn, gap, confidence_level)

@@ -189,7 +189,10 @@ def rank_scored(score, queries, relevance, *, tolerance=0.0, groups=None, block_
     >>> rank_scored(nearness, np.array([[0.9], [4.0]]), match_groups([0, 1], [0, 1, 1])).first
     array([1, 1])
     """
-    relevance = check_relevance(relevance, getattr(relevance, "shape", np.shape(relevance)))
+    shape = getattr(relevance, "shape", np.shape(relevance))
+    if len(shape) != 2:
+        raise ValueError(f"`relevance` must be a matrix, as `match_groups` gives it. Got shape {shape} instead.")
+    relevance = check_relevance(relevance, shape)
     if len(queries) != relevance.shape[0]:
         raise ValueError(f"relevance has {relevance.shape[0]} rows for {len(queries)} queries. Give one row a query.")
     blocks = []

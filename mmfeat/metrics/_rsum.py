@@ -42,7 +42,11 @@ def rsum(rankings, *, ks=(1, 5, 10), average=True):
     166.7
     """
     parts = {"": rankings} if isinstance(rankings, RelevantRanks) else rankings
-    if not isinstance(parts, dict) or not all(isinstance(ranks, RelevantRanks) for ranks in parts.values()):
+    if (
+        not isinstance(parts, dict)
+        or not parts
+        or not all(isinstance(ranks, RelevantRanks) for ranks in parts.values())
+    ):
         raise ValueError(
             f"`rankings` must be ranks, or a dict of them as `rank_pairs` gives it. Got {type(rankings).__name__} instead. "
             "Rank first, with `rank_relevant` or `rank_embeddings`."

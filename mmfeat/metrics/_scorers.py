@@ -45,7 +45,7 @@ def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
     Raises
     ------
     ValueError
-        If `pairs` is no pairs table.
+        If `pairs` is no pairs table, or a direction is unknown.
 
     Examples
     --------
@@ -58,6 +58,9 @@ def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
     >>> rank_pairs(Lengths(), pairs)["t2i"].first
     array([1, 1, 1])
     """
+    unknown = [direction for direction in directions if direction not in _DIRECTIONS]
+    if unknown or not directions:
+        raise ValueError(f"`directions` must be of {_DIRECTIONS}. Got {directions!r} instead.")
     estimator = getattr(estimator, "best_estimator_", estimator)
     parts = split_pairs(pairs, getattr(estimator, "image", "image"), getattr(estimator, "text", "text"))
     images, texts = estimator.encode_image(parts.images), estimator.encode_text(parts.texts)

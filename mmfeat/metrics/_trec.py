@@ -26,8 +26,8 @@ def write_trec_run(path, scores, item_ids, query_ids=None, *, tag="mmfeat"):
     Raises
     ------
     ValueError
-        If the shapes differ, a score is NaN, scores are not in descending order, or an id or the tag is empty or holds white
-        space, which the format cannot hold.
+        If the shapes differ, a score is NaN or infinite, scores are not in descending order, an item stands twice in an
+        answer, or an id or the tag is empty or holds white space, which the format cannot hold.
 
     Notes
     -----
@@ -54,14 +54,18 @@ def write_trec_run(path, scores, item_ids, query_ids=None, *, tag="mmfeat"):
         raise ValueError(
             f"`scores` and `item_ids` must have one shape (n_queries, k). Got {scores.shape} and {item_ids.shape} instead."
         )
-    if np.isnan(scores).any():
-        raise ValueError(f"scores hold NaN, first for query {np.flatnonzero(np.isnan(scores).any(axis=1))[0]}.")
+    strange = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(strange):
+        raise ValueError(f"scores hold NaN or infinity, first for query {strange[0]}.")
     unsorted = np.flatnonzero((np.diff(scores, axis=1) > 0).any(axis=1))
     if len(unsorted):
         raise ValueError(f"scores of query {unsorted[0]} are not in descending order. Sort them, best first.")
     names = _names(query_ids, len(scores), "query_ids")
     (tag,) = _words([tag], "tag")
     items = [_words(row, "item_ids") for row in item_ids.tolist()]
+    for query, found in zip(names, items, strict=True):
+        if len(set(found)) < len(found):
+            raise ValueError(f"An item stands twice in the answer to query {query!r}. The format takes each once.")
     lines = (
         f"{query} Q0 {item} {rank} {score:.9g} {tag}\n"
         for query, found, row in zip(names, items, scores.tolist(), strict=True)
@@ -99,7 +103,10 @@ def write_trec_qrels(path, relevance, item_ids=None, query_ids=None):
     q1 0 b.jpg 1
     <BLANKLINE>
     """
-    relevance = check_relevance(relevance, getattr(relevance, "shape", np.shape(relevance)))
+    shape = getattr(relevance, "shape", np.shape(relevance))
+    if len(shape) != 2:
+        raise ValueError(f"`relevance` must be a matrix, as `match_groups` gives it. Got shape {shape} instead.")
+    relevance = check_relevance(relevance, shape)
     grades = relevance.data.astype(np.int64)
     if (grades != relevance.data).any():
         raise ValueError(f"Grades must be whole numbers. Got {relevance.data[grades != relevance.data][0]} instead.")

@@ -24,4 +24,7 @@ def _line(cells, widths, is_text):
 def _cell(value):
     if value is None:
         return ""
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    # What would end the cell or the row, or be taken for HTML.
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mmfeat.comparison import Reranked, System, Together, compare
 from mmfeat.comparison._rows import holm
+from mmfeat.comparison._together import join
 from mmfeat.fusion import CCA, PLS, LearnedProjection, SemanticMatching
 from mmfeat.metrics import match_groups, mean_average_precision, rank_embeddings, rank_relevant, rsum
 from mmfeat.retrieval import HubnessCorrection
@@ -114,6 +115,22 @@ def test_together_is_the_sum_of_cosines_of_one_scale(task, tmp_path):
     expected = rsum({"i": rank_relevant(scores, relevance), "t": rank_relevant(scores.T, relevance.T.tocsr())})
     assert rows_of(found)["both"]["rsum"] == pytest.approx(expected)
     assert rows_of(found)["both"]["settings"] == "one=1, two=2"
+
+
+def test_a_row_that_a_member_knows_nothing_of_has_a_cosine_of_zero_there():
+    rng = np.random.default_rng(0)
+    members = [tuple(unit_rows(rng.normal(size=(n, 5))) for n in (6, 9)) for _ in range(2)]
+    members[0][0][2] = members[1][1][4] = members[0][1][7] = 0
+    images, texts = join(members, [1.0, 2.0])
+    expected = (members[0][0] @ members[0][1].T + 2 * members[1][0] @ members[1][1].T) / 3
+    np.testing.assert_allclose(unit_rows(images) @ unit_rows(texts).T, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0), (1.0, np.nan)])
+def test_weights_that_weigh_nothing_are_refused(task, tmp_path, weights):
+    systems = [System("one", CCA(4)), System("two", CCA(4), text="rich"), Together("both", ("one", "two"), weights)]
+    with pytest.raises(ValueError, match="must be 2 numbers of at least 0"):
+        run(task, systems, tmp_path)
 
 
 def test_weights_are_chosen_on_val_where_they_help(task, tmp_path):
@@ -323,7 +340,7 @@ def test_tests_are_paired_and_corrected(task, tmp_path):
     assert worse["p"] < worse["p corrected"] < 0.05
     verdict = found.verdict()
     assert "Best on val is **CCA**" in verdict
-    assert "better than PLS by more than chance" in verdict
+    assert "it is better than PLS by more than chance" in verdict
     assert "Against same the difference may be chance" in verdict
 
 
@@ -373,7 +390,7 @@ def test_what_cannot_be_compared_is_refused(task, tmp_path, change, error, messa
 def test_features_that_do_not_fit_the_pairs_are_refused(task, tmp_path):
     splits, images, texts, labels = task
     short = {"given": {**images["given"], "val": images["given"]["val"][:-1]}}
-    with pytest.raises(ValueError, match="given for val have 29 rows for 30 items"):
+    with pytest.raises(ValueError, match=r"given for val \('given'\) have 29 rows for 30 items"):
         compare([System("a", CCA(4))], splits, short, texts, work=tmp_path)
     with pytest.raises(ValueError, match=r"Missing: \['test'\]"):
         compare([System("a", CCA(4))], splits, {"x": {"train": [], "val": []}}, texts, work=tmp_path)
@@ -390,3 +407,5 @@ def test_members_without_embeddings_are_refused(task, tmp_path):
     systems = [System("a", CCA(4), hubness=HubnessCorrection()), System("b", PLS(2)), Together("c", ("a", "b"))]
     with pytest.raises(ValueError, match="'c' adds up embeddings, and 'a' has scores only"):
         run(task, systems, tmp_path)
+    # Before any work.
+    assert not list(tmp_path.iterdir())

@@ -124,6 +124,10 @@ def test_rankings_of_both_directions_are_no_single_ranking():
         recall_at_k(both, k=1)
     with pytest.raises(ValueError, match="Got ndarray instead"):
         rsum(np.eye(3))
+    with pytest.raises(ValueError, match="Got dict instead"):
+        rsum({})
+    with pytest.raises(ValueError, match="must be a matrix"):
+        rank_scored(lambda rows: np.ones((1, 3)), np.arange(1), [0])
 
 
 def test_groups_are_kept_with_the_ranks():

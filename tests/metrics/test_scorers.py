@@ -73,6 +73,29 @@ def test_bad_scorers_are_refused(arguments, message):
         make_retrieval_scorer(*arguments)
 
 
+def test_unknown_directions_are_refused(pairs):
+    for directions in (("i2i",), ()):
+        with pytest.raises(ValueError, match="`directions` must be of"):
+            rank_pairs(ByNumber(), pairs, directions=directions)
+
+
+class Corrected(ByNumber):
+    """Scores of its own, that depend on all queries at once."""
+
+    transductive_ = True
+
+    def scores_against(self, gallery, *, query):
+        assert query in ("image", "text")
+        return lambda queries: (queries @ gallery.T) * (2.0 if len(queries) in (12, 24) else np.nan)
+
+
+def test_scores_of_an_estimator_are_used_and_transductive_ones_are_marked(pairs):
+    scores = retrieval_scorer(Corrected(), pairs)
+    assert all(name.startswith("transductive_") for name in scores)
+    assert scores["transductive_t2i_recall_at_1"] == retrieval_scorer(ByNumber(), pairs)["t2i_recall_at_1"]
+    assert rank_pairs(Corrected(), pairs)["t2i"].groups.tolist() == np.repeat(np.arange(12), 2).tolist()
+
+
 def test_a_gallery_smaller_than_k_is_refused(pairs):
     with pytest.raises(ValueError, match=r"at least 10 images\. Got 8\. Use fewer folds"):
         retrieval_scorer(ByNumber(), pairs[2:10])

@@ -69,7 +69,9 @@ def test_scores_survive_the_file(tmp_path):
     ("change", "message"),
     [
         ({"scores": [[0.5, 0.9]]}, "query 0 are not in descending order"),
-        ({"scores": [[0.9, np.nan]]}, "NaN, first for query 0"),
+        ({"scores": [[0.9, np.nan]]}, "NaN or infinity, first for query 0"),
+        ({"scores": [[np.inf, 0.5]]}, "NaN or infinity, first for query 0"),
+        ({"item_ids": [["a", "a"]]}, "An item stands twice in the answer to query '0'"),
         ({"scores": [0.9, 0.5]}, "one shape"),
         ({"item_ids": [["my cat.jpg", "b"]]}, "holds 'my cat.jpg'"),
         ({"item_ids": [["", "b"]]}, "holds ''"),
@@ -89,6 +91,7 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path, change, message):
     [
         ({"relevance": [[0.5, 1.0]]}, "whole numbers. Got 0.5"),
         ({"relevance": [[0, 0]]}, "no relevant item"),
+        ({"relevance": [1, 0]}, "must be a matrix"),
         ({"item_ids": ["a", "a"]}, "unique"),
     ],
 )
