@@ -60,8 +60,8 @@ def learned_systems(projection, settings, tower, deep, many):
     """Fusions that are trained, on the richest text side that each can take; `many`: the tower too with every seed."""
     siglip = {"loss": ["siglip"], "max_epochs": [8]}
     return [
-        System("LearnedProjection, InfoNCE", projection, {"loss": ["infonce"], **settings}, text="joined"),
-        System("LearnedProjection, SigLIP", projection, {**siglip, **settings}, text="joined"),
+        System("LearnedProjection (InfoNCE)", projection, {"loss": ["infonce"], **settings}, text="joined"),
+        System("LearnedProjection (SigLIP)", projection, {**siglip, **settings}, text="joined"),
         System("DeepCCA", deep, text="joined"),
         System("GRU tower", tower, text="words", seeded=many),
     ]
@@ -72,9 +72,7 @@ def all_together(names, attention, many):
     return [
         Together("all together", names),
         Together("all together + CSLS", names, hubness=HubnessCorrection("csls")),
-        Reranked(
-            "all together + CSLS, then attention", "all together + CSLS", attention, "regions", "words", seeded=many
-        ),
+        Reranked("all together + CSLS + attention", "all together + CSLS", attention, "regions", "words", seeded=many),
     ]
 
 
@@ -82,8 +80,8 @@ MEMBERS = (
     "CCA",
     "KernelCCA",
     "CCA + Fisher",
-    "LearnedProjection, InfoNCE",
-    "LearnedProjection, SigLIP",
+    "LearnedProjection (InfoNCE)",
+    "LearnedProjection (SigLIP)",
     "DeepCCA",
     "GRU tower",
 )
@@ -157,11 +155,11 @@ def wikipedia(arguments):
             seeded=False,
         ),
         System("CCA + CSLS", CCA(7, reg=(0.3, 30.0), power=0.5), hubness=HubnessCorrection("csls")),
-        System("LearnedProjection, InfoNCE", learned, {"loss": ["infonce"], "dropout": [0.3, 0.6]}),
-        System("LearnedProjection, SigLIP", learned, {"loss": ["siglip"], "dropout": [0.3, 0.6]}),
+        System("LearnedProjection (InfoNCE)", learned, {"loss": ["infonce"], "dropout": [0.3, 0.6]}),
+        System("LearnedProjection (SigLIP)", learned, {"loss": ["siglip"], "dropout": [0.3, 0.6]}),
         System("DeepCCA", DeepCCA(9, hidden=(256,))),
         Together(
-            "all together", ("CCA", "KernelCCA", "LearnedProjection, InfoNCE", "LearnedProjection, SigLIP", "DeepCCA")
+            "all together", ("CCA", "KernelCCA", "LearnedProjection (InfoNCE)", "LearnedProjection (SigLIP)", "DeepCCA")
         ),
         System("SCM", SemanticMatching(linear, linear, projection=CCA(9, reg=(0.3, 30.0), power=0.0)), supervised=True),
         System("SM", SemanticMatching(chi2[0], chi2[1]), supervised=True),

@@ -42,16 +42,16 @@ def bench_systems(n_columns):
     grid = {"n_components": widths, "reg": ridges}
     middle = widths[len(widths) // 2]
     learned = LearnedProjection(min(256, n_columns))
-    names = ("CCA", "KernelCCA", "LearnedProjection, InfoNCE", "LearnedProjection, SigLIP")
+    names = ("CCA", "KernelCCA", "LearnedProjection (InfoNCE)", "LearnedProjection (SigLIP)")
     return [
         System("PLS", PLS(), {"n_components": widths}),
         System("CCA", CCA(), grid),
         System("CCA + CSLS", CCA(), grid, hubness=HubnessCorrection("csls")),
         System("KernelCCA", KernelCCA(middle, approximation="nystroem"), {"reg": [0.1, 0.3, 1.0]}),
         System("DeepCCA", DeepCCA(min(64, n_columns))),
-        System("LearnedProjection, InfoNCE", learned, {"dropout": [0.3, 0.5, 0.7]}),
+        System("LearnedProjection (InfoNCE)", learned, {"dropout": [0.3, 0.5, 0.7]}),
         System(
-            "LearnedProjection, SigLIP", learned, {"loss": ["siglip"], "max_epochs": [8], "dropout": [0.3, 0.5, 0.7]}
+            "LearnedProjection (SigLIP)", learned, {"loss": ["siglip"], "max_epochs": [8], "dropout": [0.3, 0.5, 0.7]}
         ),
         Together("all together", names),
     ]

@@ -53,10 +53,11 @@ def curve_chart(curves, ks, way):
         drawn.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
         )
-        top = _TOP + 12 + 15 * line
+        # Below the curves, which rise to the right.
+        top, left = _HEIGHT - _BOTTOM - 8 - 15 * (len(curves) - 1 - line), _WIDTH - _RIGHT - 250
         drawn.append(
-            f'<line x1="{_LEFT + 10}" x2="{_LEFT + 34}" y1="{top - 4}" y2="{top - 4}" stroke="{colour}" stroke-width="2" '
-            f'stroke-dasharray="{dash}"/><text class="ink" x="{_LEFT + 40}" y="{top}">{escape(name)}</text>'
+            f'<line x1="{left}" x2="{left + 24}" y1="{top - 4}" y2="{top - 4}" stroke="{colour}" stroke-width="2" '
+            f'stroke-dasharray="{dash}"/><text class="ink" x="{left + 30}" y="{top}">{escape(name)}</text>'
         )
     return _svg("".join(drawn), f"recall at k of every system, {title}")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import joblib
 import numpy as np
 
-from mmfeat.comparison._results import N_SHOWN, read_embeddings, read_record
+from mmfeat.comparison._results import N_SHOWN, read_record
+from mmfeat.comparison._sides import take
 from mmfeat.comparison._systems import Reranked, System, Together
 from mmfeat.comparison._together import join
 from mmfeat.image._io import load_image
@@ -130,12 +131,11 @@ class _Spoken:
             # The judge of the second stage looks at pairs; the words speak for the first.
             system = systems[system.first]
         self._embed = _embedder(comparison, systems, system)
-        self._images = read_embeddings(comparison._folders[system.name][0], "test")
         self._tokenizer = JiebaTokenizer()
 
     def words(self, sentence, picture):
         """The words in order, each with the fall of the cosine when it is left out."""
-        if self._embed is None or self._images is None:
+        if self._embed is None:
             return []
         is_chinese = any("\u3400" <= letter <= "\u9fff" for letter in sentence)
         words = self._tokenizer(sentence) if is_chinese else sentence.split()
@@ -143,13 +143,16 @@ class _Spoken:
             return []
         joint = "" if is_chinese else " "
         without = [joint.join(words[:place] + words[place + 1 :]) for place in range(len(words))]
-        rows = unit_rows(np.asarray(self._embed([joint.join(words), *without]), dtype=np.float32))
-        cosines = rows @ unit_rows(np.asarray(self._images[0][[picture]], dtype=np.float32))[0]
+        image, rows = (
+            unit_rows(np.asarray(part, dtype=np.float32))
+            for part in self._embed(picture, [joint.join(words), *without])
+        )
+        cosines = rows @ image[0]
         return [(word, float(cosines[0] - cosine)) for word, cosine in zip(words, cosines[1:], strict=True)]
 
 
 def _embedder(comparison, systems, system):
-    """A function from sentences to their embeddings by a system, or None where an encoder is not at hand."""
+    """A function from a row of test and sentences to their embeddings by a system, or None where an encoder is not at hand."""
     folder = comparison._folders[system.name][0]
     if isinstance(system, Together):
         members = [_embedder(comparison, systems, systems[name]) for name in system.members]
@@ -157,12 +160,16 @@ def _embedder(comparison, systems, system):
         used = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight > 0]
         if any(member is None for member, _ in used):
             return None
-        return lambda texts: join([(rows, rows) for rows in (m(texts) for m, _ in used)], [w for _, w in used])[1]
+        return lambda row, texts: join([member(row, texts) for member, _ in used], [weight for _, weight in used])
     if not isinstance(system, System):
         return None
-    sides = comparison._sides["text"]
-    encoder = sides[system.text or next(iter(sides))].encoder()
+    sides = {kind: known[getattr(system, kind) or next(iter(known))] for kind, known in comparison._sides.items()}
+    encoder = sides["text"].encoder()
     if encoder is None:
         return None
     fusion = joblib.load(folder / "fusion.joblib")
-    return lambda texts: fusion.transform_y(encoder.transform(texts))
+    pictures = sides["image"].load("test")
+    return lambda row, texts: (
+        fusion.transform(take(pictures, [row])),
+        fusion.transform_y(encoder.transform(texts)),
+    )

@@ -18,7 +18,7 @@ table{border-collapse:collapse;font-size:.85rem;width:100%}
 th,td{padding:.35rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 th:first-child,td:first-child,th.words,td.words{text-align:left}
 th:first-child,td:first-child{position:sticky;left:0;background:var(--paper)}
-td.words{white-space:normal;min-width:16rem}
+td.words{white-space:normal;min-width:36rem}
 tr:last-child td{border-bottom:0}tr.best td{font-weight:600}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:1rem}
 .charts svg{width:100%;height:auto;background:var(--card);border-radius:8px}

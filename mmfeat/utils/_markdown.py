@@ -1,5 +1,7 @@
 """Tables in Markdown."""
 
+import re
+
 
 def markdown_table(rows):
     """Rows of equal keys as a Markdown table, numbers to the right, columns aligned."""
@@ -26,5 +28,5 @@ def _cell(value):
         return ""
     if isinstance(value, float):
         return f"{value:.1f}"
-    # What would end the cell or the row, or be taken for HTML.
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+    # What would end the cell or the row, or be taken for a tag of HTML.
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(str(value).split()).replace("|", "\\|"))

@@ -36,6 +36,7 @@ def found(request, tmp_path_factory):
         System("CCA", CCA(8), {"reg": [0.5, 2.0]}),
         System("CCA + CSLS", CCA(8), hubness=HubnessCorrection("csls", bank="queries")),
         Together("all together", ("PLS <1>", "CCA")),
+        Together("all together + CSLS", ("PLS <1>", "CCA"), hubness=HubnessCorrection("csls")),
     ]
     work = tmp_path_factory.mktemp("work")
     texts = {"tfidf": tfidf_lsa(20, language=request.param)}
@@ -99,10 +100,12 @@ def test_the_ranks_on_the_page_are_those_of_the_rankings(found):
         assert ranks == sorted(ranks, reverse="worst" in heading)
 
 
-def test_words_speak_by_what_their_absence_changes(found):
+@pytest.mark.parametrize("best", ["CCA", "all together", "all together + CSLS"])
+def test_words_speak_by_what_their_absence_changes(found, monkeypatch, best):
     from mmfeat.comparison._examples import examples_of
 
-    for example in [*examples_of(found, 3)["Sentences it answers best"]]:
+    monkeypatch.setattr(found, "best", best)
+    for example in examples_of(found, 3)["Sentences it answers best"]:
         assert all(word in example.sentence for word, _ in example.words)
         assert sum(len(word) for word, _ in example.words) > 0.7 * len(example.sentence.replace(" ", ""))
         assert np.isfinite([effect for _, effect in example.words]).all()
