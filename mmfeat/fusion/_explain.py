@@ -133,10 +133,10 @@ def take_apart(fusion, x, y):
     """
     check_is_fitted(fusion)
     missing = [name for name in _NEEDED if not hasattr(fusion, name)]
-    if missing:
+    if missing or not is_linear(fusion):
+        why = f"no `{missing[0]}`" if missing else "rotations of something else than its columns"
         raise ValueError(
-            f"Only linear fusions such as CCA and PLS can be explained. Got {type(fusion).__name__}, which has no "
-            f"`{missing[0]}`."
+            f"Only linear fusions such as CCA and PLS can be explained. Got {type(fusion).__name__}, which has {why}."
         )
     x, y = _row(x, "x"), _row(y, "y")
     map_x = embedding_map(fusion, fusion.transform, x, fusion.x_mean_, fusion.x_rotations_)
@@ -154,8 +154,10 @@ def take_apart(fusion, x, y):
 
 def is_linear(fusion):
     """Whether a fitted fusion embeds by centring and rotating, as those do that can be explained."""
-    # Kernel methods have rotations of the training rows.
-    return all(hasattr(fusion, name) for name in _NEEDED) and len(fusion.x_rotations_) == fusion.n_features_in_
+    # Kernel methods have rotations too, but of what their maps make of a row, which may be as wide as the row.
+    if hasattr(fusion, "x_map_") or not all(hasattr(fusion, name) for name in _NEEDED):
+        return False
+    return len(fusion.x_rotations_) == getattr(fusion, "n_features_in_", len(fusion.x_rotations_))
 
 
 def embedding_map(fusion, embed, row, mean, rotations):

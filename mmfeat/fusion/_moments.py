@@ -120,13 +120,15 @@ def torch_products(left, right, device):
     import torch
 
     a, b = (torch.from_numpy(np.ascontiguousarray(block)).to(device) for block in (left, right))
-    reduced = torch.backends.cuda.matmul.allow_tf32
+    # Of the new switches, since `allow_tf32` cannot be read after any of them was set.
+    switch = torch.backends.cuda.matmul
+    before = switch.fp32_precision
     # Ten bits of mantissa would leave three digits of a covariance.
-    torch.backends.cuda.matmul.allow_tf32 = False
+    switch.fp32_precision = "ieee"
     try:
         return [product.double().cpu().numpy() for product in (a.T @ a, b.T @ b, a.T @ b)]
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = reduced
+        switch.fp32_precision = before
 
 
 def _of_block(X, y, weights, device):

@@ -18,6 +18,17 @@ _UNTRACEABLE = (
 _INPUT = ":input"
 
 
+class SameOutputError(ValueError):
+    """Two names of one output; `first` is the one that was given first."""
+
+    def __init__(self, message, first):
+        super().__init__(message, first)
+        self.first = first
+
+    def __str__(self):
+        return self.args[0]
+
+
 def extract_layers(module, model, layers):
     """Cut a network at some of its layers.
 
@@ -251,4 +262,4 @@ def _headless(model, known):
 
 
 def _twice(model, first, second):
-    return ValueError(f"`layer` names one output of {model} twice: {first!r} and {second!r}.")
+    return SameOutputError(f"`layer` names one output of {model} twice: {first!r} and {second!r}.", first)

@@ -4,7 +4,7 @@ import threading
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from mmfeat.image._cut import Hooked, copied
+from mmfeat.image._cut import Hooked, SameOutputError, copied
 from mmfeat.image._network import Network, build_plain_network
 from mmfeat.image._pool import n_places
 
@@ -46,7 +46,8 @@ def tap_network(key, layers, layer):
     layers : sequence of str
         Layers that the encoder reads, resolved.
     layer : str or None
-        Whose map is meant. None: the last of `layers` that is a map; if there is none, the last map before them.
+        Whose map is meant; where the network can be traced, by any of its names. None: the last of `layers` that is a
+        map; if there is none, the last map before them.
 
     Returns
     -------
@@ -66,7 +67,13 @@ def tap_network(key, layers, layer):
 def _tapped(key, layers, layer):
     model, weights, file_stamp, _, (device, half, _), seed = key
     wanted = layers if layer is None or layer in layers else (*layers, layer)
-    network = build_plain_network((model, weights, file_stamp, wanted, (device, half, False), seed))
+    run = (device, half, False)
+    try:
+        network = build_plain_network((model, weights, file_stamp, wanted, run, seed))
+    except SameOutputError as error:
+        # A module and the last one in it are one layer of the encoder under two names.
+        layer = error.first
+        network = build_plain_network((model, weights, file_stamp, layers, run, seed))
     shapes = dict(zip(network.layers, network.shapes, strict=True))
     if layer is None:
         layer = next((name for name in reversed(layers) if is_map(shapes[name])), None)

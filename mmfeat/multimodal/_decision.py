@@ -91,11 +91,11 @@ def linear_decision(classifier, row, place):
     Returns
     -------
     slope : ndarray of shape (n_features,), or None
-        None where the classifier is not linear.
+        None where the classifier is not linear, or decides between pairs of more than two classes.
     intercept : float
     """
     coefficients = getattr(classifier, "coef_", None)
-    if coefficients is None or not hasattr(classifier, "decision_function"):
+    if coefficients is None or not hasattr(classifier, "decision_function") or _is_pairwise(classifier):
         return None, 0.0
     dense = coefficients.toarray() if sparse.issparse(coefficients) else coefficients
     coefficients = np.atleast_2d(np.asarray(dense, dtype=np.float64))
@@ -129,7 +129,7 @@ def decision_gradient(classifier, row, place):
     Raises
     ------
     ValueError
-        If it has neither, or no gradient.
+        If it has neither, no gradient, or decisions that are not one a class.
     """
     slope, _ = linear_decision(classifier, row, place)
     if slope is not None:
@@ -138,13 +138,32 @@ def decision_gradient(classifier, row, place):
     if method is None:
         raise ValueError(f"{type(classifier).__name__} has neither decision_function nor predict_proba to explain.")
 
+    if _is_pairwise(classifier):
+        raise _not_by_class(classifier, "decides between pairs of classes")
+
     def score(rows):
         values = getattr(classifier, method)(rows)
         if values.ndim == 1:  # of the second of two classes
             return values if place else -values
+        if values.shape[1] != len(classifier.classes_):
+            raise _not_by_class(classifier, f"has {values.shape[1]} decisions for {len(classifier.classes_)} classes")
         return values[:, place]
 
     return numeric_gradient(score, row, type(classifier).__name__)
+
+
+def _is_pairwise(classifier):
+    """Whether the decisions are between two of more than two classes, as those of a support vector machine may be."""
+    # Of three classes there are as many pairs: the numbers of columns tell nothing.
+    classifier = getattr(classifier, "best_estimator_", classifier)
+    return getattr(classifier, "decision_function_shape", None) == "ovo" and len(classifier.classes_) > 2
+
+
+def _not_by_class(classifier, what):
+    return ValueError(
+        f"{type(classifier).__name__} {what}, so no decision is that of one class. "
+        'Use decision_function_shape="ovr" or another classifier.'
+    )
 
 
 def scaling_of(block):

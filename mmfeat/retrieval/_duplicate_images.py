@@ -11,6 +11,8 @@ N_BITS = 128
 # Grey levels between the darkest and the brightest cell below which a picture is flat: its hash would be noise.
 _FLAT = 8
 _SIDE = 9
+# Pairs compared at a time.
+_BLOCK = 1 << 18
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
@@ -20,7 +22,7 @@ def signatures(columns, n_jobs):
     Parameters
     ----------
     columns : list of list
-        Pictures of each table; what cannot be read is named by its row there.
+        Pictures of each table; what cannot be read is named by its row, and by its table where there are two.
     n_jobs : int or None
         Threads.
 
@@ -31,7 +33,9 @@ def signatures(columns, n_jobs):
     textured : ndarray of shape (n_images,), dtype bool
     """
     found = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_signature)(image, row) for images in columns for row, image in enumerate(images)
+        delayed(_signature)(image, f"{row} of `{name}`" if len(columns) > 1 else row)
+        for name, images in zip(("pairs", "other"), columns, strict=False)
+        for row, image in enumerate(images)
     )
     digests, hashes, textured = zip(*found, strict=True)
     return list(digests), np.array(hashes), np.array(textured)
@@ -58,24 +62,38 @@ def near_hashes(hashes, radius, matters):
         Share of equal bits.
     """
     bits = np.unpackbits(hashes, axis=1)
-    found = []
+    found = np.empty(0, dtype=np.int64)
     for columns in np.array_split(np.arange(N_BITS), radius + 1):
-        band = np.packbits(bits[:, columns], axis=1)
-        key = np.unique(band, axis=0, return_inverse=True)[1].ravel()
-        order = np.argsort(key, kind="stable")
-        ends = np.searchsorted(key[order], key[order], side="right")
-        # Places that still have a neighbour with the same band so many places on.
-        places, step = np.arange(len(order)), 1
-        while len(places := places[places + step < ends[places]]):
-            first, second = np.sort([order[places], order[places + step]], axis=0)
-            wanted = matters(first, second)
-            first, second = first[wanted], second[wanted]
-            distances = _ONES[hashes[first] ^ hashes[second]].sum(axis=1)
-            near = distances <= radius
-            found.append(np.column_stack([first[near], second[near], distances[near]]))
-            step += 1
-    pairs = np.unique(np.concatenate([np.empty((0, 3), dtype=np.int64), *found]), axis=0)
-    return pairs[:, 0], pairs[:, 1], 1 - pairs[:, 2] / N_BITS
+        # A pair stands in most bands: only one entry of it is kept from band to band.
+        found = np.union1d(found, _pairs_of_band(hashes, bits[:, columns], radius, matters))
+    first, second = np.divmod(found, max(1, len(hashes)))
+    return first, second, 1 - _distances(hashes, first, second) / N_BITS
+
+
+def _pairs_of_band(hashes, band, radius, matters):
+    """Pairs of near hashes that are equal in a band of bits, as ``first * n + second``."""
+    key = np.unique(np.packbits(band, axis=1), axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(key, kind="stable")
+    ends = np.searchsorted(key[order], key[order], side="right")
+    found = [np.empty(0, dtype=np.int64)]
+    # Places that still have a neighbour with the same band so many places on.
+    places, step = np.arange(len(order)), 1
+    while len(places := places[places + step < ends[places]]):
+        first, second = np.sort([order[places], order[places + step]], axis=0)
+        wanted = matters(first, second)
+        first, second = first[wanted], second[wanted]
+        near = _distances(hashes, first, second) <= radius
+        found.append(first[near] * len(hashes) + second[near])
+        step += 1
+    return np.concatenate(found)
+
+
+def _distances(hashes, first, second):
+    distances = np.empty(len(first), dtype=np.int64)
+    for start in range(0, len(first), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        distances[rows] = _ONES[hashes[first[rows]] ^ hashes[second[rows]]].sum(axis=1)
+    return distances
 
 
 def _signature(image, row):

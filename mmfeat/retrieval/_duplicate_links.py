@@ -43,9 +43,11 @@ class Links:
             From a mask of pairs of groups, as a function, to two arrays of groups and one of their similarities.
         """
         groups = {int(codes[members[0]]): members for members in _members(codes) if codes[members[0]] >= 0}
+        if not groups:
+            return
         for members in groups.values():
             self._unequal_within(members)
-        known = np.zeros((2, max(groups, default=-1) + 1), dtype=bool)
+        known = np.zeros((2, max(groups) + 1), dtype=bool)
         for group, members in groups.items():
             known[self.side[members], group] = True
         second_side = known[-1] if self.across else known[0]

@@ -1,6 +1,5 @@
 """Sentences that are the same or nearly so: equal but for case and punctuation, or alike in their runs of characters."""
 
-import re
 import unicodedata
 
 import numpy as np
@@ -10,12 +9,35 @@ from sklearn.feature_extraction.text import CountVectorizer
 # Letters in a run, and candidates compared at a time.
 _RUN = 4
 _BLOCK = 1 << 18
-_NO_WORD = re.compile(r"[\W_]+")
+# Say in which form the character before is to be drawn.
+_SELECTORS = {*range(0xFE00, 0xFE10)}
+
+
+class _Plain(dict):
+    """What becomes of each character, looked up when it comes for the first time."""
+
+    def __missing__(self, code):
+        category = unicodedata.category(chr(code))
+        if code in _SELECTORS or category == "Cf":
+            # Invisible, and within words, as the joiners of Persian.
+            kept = None
+        else:
+            # Marks are letters of many scripts: the vowels of Hindi and Thai. So are the pictorial symbols.
+            kept = code if category[0] in "LMN" or category == "So" else " "
+        self[code] = kept
+        return kept
+
+
+_PLAIN = _Plain()
 
 
 def plain(text):
-    """A text without case, punctuation, widths of characters and repeated spaces."""
-    return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    """A text without case, punctuation, widths of characters, invisible characters and repeated spaces.
+
+    Letters with their marks, digits, and pictorial symbols such as emoji are kept.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(folded.translate(_PLAIN).split())
 
 
 def near_texts(texts, threshold, matters):

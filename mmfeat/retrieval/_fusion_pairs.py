@@ -67,7 +67,7 @@ def scores_of_all(members, pairs, image, text):
 
 
 def learn_weights(members, pairs, image, text, how):
-    """Weights, the mean recall with them, and scales, on pairs that the retrievers have not seen; `how` to normalise."""
+    """Attributes of a fusion that are learned from pairs that the retrievers have not seen; `how` to normalise."""
     i2t, t2i, scales, groups = scores_of_all(members, pairs, image, text)
     if len(i2t[0]) < _MIN_IMAGES:
         raise ValueError(f"Weights are learned from at least {_MIN_IMAGES} images. Got {len(i2t[0])}. Pass more pairs.")
@@ -77,4 +77,5 @@ def learn_weights(members, pairs, image, text, how):
         [normalized(scores, how, np.float32(scale)) for scores, scale in zip(part, scales, strict=True)]
         for part in (i2t, t2i)
     )
-    return *choose_weights(i2t, t2i, groups), scales
+    weights, recall = choose_weights(i2t, t2i, groups)
+    return {"weights_": weights, "validation_score_": recall, "scales_": scales}

@@ -1,7 +1,33 @@
 """Rows of scores of several retrievers made one: sums, counts and ranks."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import rankdata
+
+
+class Rule(NamedTuple):
+    """How scores are fused, as it was when the fusion was fitted."""
+
+    method: str
+    how: str | None
+    depth: int
+    rank_constant: int
+
+    @classmethod
+    def of(cls, fusion):
+        """From the parameters of a :class:`ScoreFusion`, which are to be refused if they do not go together."""
+        method, how = fusion.method, fusion.normalize
+        if method not in ("weighted", "sum", "mnz"):
+            how = None
+        elif how == "auto":
+            how = "global" if method == "weighted" else "minmax"
+        if method == "mnz" and how == "zscore":
+            raise ValueError(
+                "method='mnz' multiplies sums by counts, and with normalize='zscore' sums below 0 would become worse the more "
+                "retrievers have found the item. Use normalize='minmax'."
+            )
+        return cls(method, how, fusion.depth, fusion.rank_constant)
 
 
 def normalized(scores, how, scale):

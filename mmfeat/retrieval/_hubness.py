@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mmfeat.retrieval._hubness_rules import RULES
@@ -11,6 +11,7 @@ from mmfeat.retrieval._scores import checked_unit_rows, cosine_scores, row_block
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
 
 _DTYPES = [np.float64, np.float32]
+_LEARNED = ("_rule", "_settings", "n_bank_", "hubness_", "gallery_", "n_features_in_", "feature_names_in_")
 
 
 class HubnessCorrection(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -44,7 +45,7 @@ class HubnessCorrection(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     n_bank_ : int
         Queries of the bank.
     gallery_ : ndarray of shape (n_gallery, n_components), dtype float32
-        Of :meth:`fit_embeddings` only: the gallery, rows of unit length.
+        Of :meth:`fit_embeddings` only: the gallery, rows of unit length, rounded as in :class:`EmbeddingIndex`.
     n_features_in_ : int
         Size of the gallery.
     feature_names_in_ : ndarray of str objects, shape (n_features_in_,)
@@ -125,9 +126,9 @@ class HubnessCorrection(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` is empty, is no matrix, or holds NaN or infinity.
+            If `X` is empty, is no matrix, or holds NaN or infinity. An earlier fit is then as it was.
         """
-        return self._forget()._take_in(X)
+        return self._become(clone(self)._take_in(X))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -147,7 +148,8 @@ class HubnessCorrection(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` is empty, is no matrix, holds NaN or infinity, or has another number of columns than before.
+            If `X` is empty, is no matrix, holds NaN or infinity, or has another number of columns than before, or if
+            `method`, `n_neighbors` or `temperature` is not what it was for the first part.
         """
         return self._take_in(X)
 
@@ -168,14 +170,15 @@ class HubnessCorrection(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If an embedding is NaN or infinite, one of both is empty, or they differ in width.
+            If an embedding is NaN or infinite, one of both is empty, or they differ in width. An earlier fit is then as
+            it was.
         """
         bank, gallery = checked_unit_rows(bank, "bank"), checked_unit_rows(gallery, "gallery")
-        self._forget()
+        fitted = clone(self)
         for rows in row_blocks(len(bank), len(gallery)):
-            self._take_in(cosine_scores(bank[rows], gallery))
-        self.gallery_ = gallery
-        return self
+            fitted._take_in(cosine_scores(bank[rows], gallery))
+        fitted.gallery_ = gallery
+        return self._become(fitted)
 
     def transform(self, X):
         """Correct scores.
@@ -241,17 +244,25 @@ class HubnessCorrection(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             scores[rows], positions[rows] = top_k(block, k)
         return scores, positions
 
-    def _forget(self):
-        for name in ("_rule", "n_bank_", "gallery_"):
+    def _become(self, other):
+        """Take over all that another has learned, in place of what was learned before."""
+        for name in _LEARNED:
             self.__dict__.pop(name, None)
+        self.__dict__.update({name: getattr(other, name) for name in _LEARNED if hasattr(other, name)})
         return self
 
     def _take_in(self, X):
         first = not hasattr(self, "_rule")
+        settings = {name: getattr(self, name) for name in ("method", "n_neighbors", "temperature")}
+        before = getattr(self, "_settings", settings)
+        if settings != before:
+            raise ValueError(
+                f"The bank so far was taken in with {before}, and now the parameters are {settings}. Use `fit`."
+            )
         X = validate_data(self, X, dtype=_DTYPES, reset=first)
         if first:
             self._rule = RULES[self.method](self.n_neighbors, self.temperature)
-            self.n_bank_ = 0
+            self._settings, self.n_bank_ = settings, 0
         for rows in row_blocks(*X.shape):
             self._rule.update(X[rows].astype(np.float64))
         self.n_bank_ += len(X)

@@ -9,6 +9,7 @@ from mmfeat.retrieval._search._files import read_arrays, write_arrays
 from mmfeat.retrieval._search._gallery import Gallery
 from mmfeat.retrieval._search._grid import check_matrix
 from mmfeat.retrieval._search._ids import Names
+from mmfeat.retrieval._search._stored import check_stored
 
 
 class EmbeddingIndex:
@@ -19,7 +20,7 @@ class EmbeddingIndex:
     embeddings : array-like of shape (n_items, n_components)
         Embeddings of the gallery; an all-zero row has cosine 0 to every query.
     ids : array-like of shape (n_items,) or None, default=None
-        What to return for each item, of any kind; None returns positions.
+        What to return for each item, any keys of a dictionary; None returns positions.
     metric : {"cosine", "inner_product", "euclidean"}, default="cosine"
         What the score is: the cosine, the inner product, or the negative of the Euclidean distance.
     dtype : {"float32", "float16", "int8"}, default="float32"
@@ -34,7 +35,8 @@ class EmbeddingIndex:
         "faiss" and "usearch" find candidates by a graph (HNSW) and may miss some; their scores are exact. They need the
         extra of that name, and search on the CPU.
     backend_options : dict or None, default=None
-        Of the graph: "connectivity" (32), "expansion_add" (128), "expansion_search" (128); more finds more, slower.
+        Of the graph, integers: "connectivity" (32; from 2 to 4,096), "expansion_add" (128) and "expansion_search" (128),
+        both from 1; more finds more, slower. Copied, and checked with every backend.
 
     Attributes
     ----------
@@ -43,13 +45,13 @@ class EmbeddingIndex:
     n_components : int
         Width of the embeddings.
     ids : ndarray of shape (n_items,)
-        Names of the items, in the order of the gallery.
+        Names of the items, in the order of the gallery; not to be written to.
 
     Raises
     ------
     ValueError
-        If an embedding is NaN or infinite, the gallery is empty, `ids` are not unique or of another length, or a
-        parameter has an unknown value.
+        If an embedding is NaN or infinite, the gallery is empty, `ids` are not unique, no keys of a dictionary or of
+        another length, or a parameter has an unknown value.
     ImportError
         If the package of the backend is not installed.
 
@@ -91,11 +93,11 @@ class EmbeddingIndex:
         backend="exact",
         backend_options=None,
     ):
-        check_options(metric, dtype, backend)
+        options = check_options(metric, dtype, backend, backend_options)
         matrix = check_matrix(embeddings, "embeddings")
         self._names = Names.make(ids, len(matrix))
         gallery = Gallery.make(matrix, metric, dtype, bool(rescore) and dtype != "float32")
-        self._engine = Engine(gallery, device, backend, backend_options)
+        self._engine = Engine(gallery, device, backend, options)
 
     def __len__(self):
         return self.n_items
@@ -124,7 +126,8 @@ class EmbeddingIndex:
         k : int, default=10
             At most the number of items to choose from.
         where : array-like of bool of shape (n_items,), array-like of ids, or None, default=None
-            Items to choose from: a mask, or their ids. The search among them is exact with every backend.
+            Items to choose from: a mask without missing values, or their ids. The search among them is exact with every
+            backend.
 
         Returns
         -------
@@ -137,7 +140,7 @@ class EmbeddingIndex:
         ------
         ValueError
             If `k` is larger than the number of items to choose from, `queries` have another width or hold NaN, or
-            `where` has another length or an unknown id.
+            `where` has another length, a missing value or an unknown id.
         """
         allowed = None if where is None else self._names.choose(where)
         scores, positions = self._engine.search(self._engine.check_queries(queries, k, allowed), k, allowed)
@@ -213,7 +216,8 @@ class EmbeddingIndex:
         Parameters
         ----------
         ids : array-like
-            Ids of the items, or their numbers if the index was made without ids.
+            Ids of the items, or their numbers if the index was made without ids; no mask, of which ``index.ids[mask]``
+            are the ids.
 
         Returns
         -------
@@ -238,12 +242,13 @@ class EmbeddingIndex:
         Parameters
         ----------
         path : str or os.PathLike
-            A file that is there is replaced; whoever has it open goes on reading the old one.
+            A file that is there is replaced, of a symbolic link the one that it leads to; whoever has it open goes on
+            reading the old one.
 
         Raises
         ------
         TypeError
-            If an id is neither a string nor a number nor a tuple of these.
+            If an id is neither a string nor a number nor a tuple of these, and ids are no array of dtype datetime64.
         """
         names, form = self._names.to_array()
         arrays, settings = self._engine.parts()
@@ -269,9 +274,18 @@ class EmbeddingIndex:
         ------
         ValueError
             If the file is not an index, is cut off, or its header is damaged. The rows themselves are not verified.
+
+        Notes
+        -----
+        Nothing in a file is code, and no array reaches beyond its end. The graph of a backend, however, is read by that
+        library (``faiss.deserialize_index``, ``usearch.Index.restore``), which trusts its bytes: open files of the
+        backends "faiss" and "usearch" only if you trust where they come from.
         """
         settings, arrays = read_arrays(path)
+        check_stored(path, settings, arrays)
         index = cls.__new__(cls)
         index._names = Names.of_array(arrays.pop("ids"), settings["ids"], settings["next_number"])
         index._engine = Engine.of_parts(arrays, settings, device)
+        if len(index.ids) != index.n_items:
+            raise ValueError(f"{path} is damaged: it has {index.n_items} rows and {len(index.ids)} ids.")
         return index

@@ -36,11 +36,14 @@ def find_mismatched_pairs(
     Parameters
     ----------
     retriever : Retriever, ScoreFusion or another estimator of pairs
-        Cloned for each fold, not fitted itself.
+        Cloned for each fold, not fitted itself. What is wrapped in :class:`sklearn.frozen.FrozenEstimator`, as a whole or
+        as a member of a fusion, is not fitted anew: it judges pairs that it may have seen, and of those it knows by heart
+        every mismatch looks right. Freeze only what was trained on other pairs.
     pairs : DataFrame of pandas or polars, or object ndarray of shape (n_images, 2)
         One row per image; its text is a str or a list of str.
     cv : int, cross-validation generator or iterable, default=5
-        Folds over the rows; each row must be in one test fold. An int gives shuffled folds.
+        Folds over the rows; each row must be in one test fold. An int gives shuffled folds. Generators are not given
+        `groups`: pass the list that ``GroupKFold().split(pairs, groups=groups)`` gives.
     n_neighbors : int, default=10
         How many of the hardest others count; in a small fold as many as every image has.
     sibling_weight : float, default=1.0
@@ -134,7 +137,8 @@ def _folds(cv, n_images, random_state):
     wrong = np.flatnonzero(times != 1)
     if len(wrong):
         raise ValueError(
-            f"Each row must be in one test fold of `cv`. Row {wrong[0]} is in {times[wrong[0]]}. Use KFold or GroupKFold."
+            f"Each row must be in one test fold of `cv`. Row {wrong[0]} is in {times[wrong[0]]}. Use KFold, or the "
+            "list that GroupKFold().split gives with `groups`."
         )
     return folds
 
@@ -143,7 +147,8 @@ def _judge(retriever, pairs, parts, train, test, n_neighbors):
     """Captions of a fold, their margins and their agreement with their siblings, by a retriever fitted on the rest."""
     if len(test) < 2:
         raise ValueError(f"Every fold needs two images or more, to compare them. Got {len(test)}. Use fewer folds.")
-    fitted = clone(retriever).fit(_safe_indexing(pairs, train))
+    # One that is frozen takes no default of `y`.
+    fitted = clone(retriever).fit(_safe_indexing(pairs, train), None)
     rows = np.flatnonzero(np.isin(parts.groups, test))
     images = np.sort(test)
     groups = np.searchsorted(images, parts.groups[rows])

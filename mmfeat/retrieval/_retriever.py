@@ -174,10 +174,10 @@ class Retriever(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         score : callable
-            ``score(queries)`` gives an array of shape (n_queries, n_gallery), higher is better: cosines to six decimals,
-            corrected if the retriever has a correction. A row depends on its query alone, so that queries may come in
-            blocks. The exception is a correction with ``bank="queries"``: ``score.transductive`` is then True, and the
-            function takes all queries in one call.
+            ``score(queries)`` gives an array of shape (n_queries, n_gallery), higher is better: cosines, exact but
+            for the rounding to float32, corrected if the retriever has a correction. A row depends on its query alone, so
+            that queries may come in blocks. The exception is a correction with ``bank="queries"``:
+            ``score.transductive`` is then True, and the function takes all queries in one call.
 
         Raises
         ------

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.retrieval._fusion_members import check_members, check_weights, fused_function
 from mmfeat.retrieval._fusion_pairs import learn_weights, rows_of, scores_of_all, some_rows, split_rows
+from mmfeat.retrieval._fusion_rules import Rule
 from mmfeat.retrieval._scores import check_query, checked_unit_rows, mean_recall
 from mmfeat.utils._compat import Interval, StrOptions, _BaseComposition, _fit_context
 from mmfeat.utils._pairs import split_pairs
@@ -30,8 +31,8 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
         Of "weighted", brought to a sum of 1. "auto" learns them; None are equal ones. The other methods have no weights.
     normalize : {"auto", "global", "zscore", "minmax"} or None, default="auto"
         What makes scores comparable for "weighted", "sum" and "mnz". "global": divided by their standard deviation over
-        all held-out or training pairs; "zscore": standardised query by query; "minmax": brought to [0, 1] query by
-        query; None: as they are. "auto" is "global" for "weighted", "minmax" for the rest.
+        all held-out or training pairs; "zscore": standardised query by query, which "mnz" does not take; "minmax":
+        brought to [0, 1] query by query; None: as they are. "auto" is "global" for "weighted", "minmax" for the rest.
     depth : int, default=100
         Of "mnz" and "vote": how many of its best items a retriever is held to have found.
     rank_constant : int, default=60
@@ -71,10 +72,13 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
       most 1,000 held-out images, searched in steps of 0.05. For it all retrievers are fitted on the other images, and then
       once more on all of them.
     * "sum", "mnz" (Fox and Shaw, CombSUM and CombMNZ): the sum of s_m; and that sum times the number of retrievers which have
-      found the item, that is, among their first `depth`, since here no score is missing.
+      found the item, that is, among their first `depth`, since here no score is missing. The product makes sense of
+      sums of at least 0, which "minmax" gives; with "global" or None it is up to the retrievers.
     * "rrf" (Cormack et al.): the sum of 1 / (`rank_constant` + r_m).
-    * "vote": the share of the retrievers that have the item among their first `depth`; items with as many votes are in
-      the order of their mean rank.
+    * "vote": the number v of the retrievers that have the item among their first `depth`, and among items with as many
+      votes the mean rank r: the score is (v + 1 - r / (n + 1)) / M, with n items and M retrievers.
+
+    How is settled by :meth:`fit`; parameters set later do nothing before the next one.
 
     Items that tie all have the last of the places they share: a retriever that scores everything alike finds nothing.
 
@@ -174,11 +178,12 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
         Raises
         ------
         ValueError
-            If `pairs` is no pairs table, names or weights are none, or weights are to be learned from fewer than 10 images.
+            If `pairs` is no pairs table, names or weights are none, weights are to be learned from fewer than 10 images, or
+            the method does not take the normalisation. An earlier fit is then as it was.
         """
         names, members = check_members(self.retrievers)
         self._validate_names(names)
-        weights = check_weights(self.weights, len(members))
+        weights, rule = check_weights(self.weights, len(members)), Rule.of(self)
         columns = self.image, self.text
         images, rng = split_pairs(pairs, *columns).images, check_random_state(self.random_state)
         learns = self.method == "weighted" and isinstance(self.weights, str)
@@ -188,18 +193,18 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
             trial = [clone(member).fit(rows_of(pairs, seen), rows_of(y, seen)) for member in members]
         scored = rows_of(pairs, some_rows(scored, rng))
         fitted = [clone(member).fit(pairs, y) for member in members]
-        self.retrievers_, self.named_retrievers_ = fitted, Bunch(**dict(zip(names, fitted, strict=True)))
-        self.n_components_ = [member.encode_image(images[:1]).shape[1] for member in fitted]
-        self.transductive_ = any(getattr(member, "transductive_", False) for member in fitted)
+        found: dict = {"retrievers_": fitted, "named_retrievers_": Bunch(**dict(zip(names, fitted, strict=True)))}
+        found["n_components_"] = [member.encode_image(images[:1]).shape[1] for member in fitted]
+        found["transductive_"] = any(getattr(member, "transductive_", False) for member in fitted)
         if learns:
-            return self._learn(trial or fitted, scored)
+            found |= learn_weights(trial or fitted, scored, *columns, rule.how)
+        else:
+            scales = scores_of_all(fitted, scored, *columns)[2] if rule.how == "global" else np.ones(len(members))
+            found |= {"scales_": scales} | ({"weights_": weights} if self.method == "weighted" else {})
+        # All or nothing: what fails on the way leaves an earlier fit as it was.
         for name in ("weights_", "validation_score_"):
             self.__dict__.pop(name, None)
-        self.scales_ = np.ones(len(members))
-        if self._normalization() == "global":
-            self.scales_ = scores_of_all(fitted, scored, *columns)[2]
-        if self.method == "weighted":
-            self.weights_ = weights
+        self.__dict__.update(found, _rule=rule)
         return self
 
     def fit_weights(self, pairs):
@@ -217,14 +222,16 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
         Raises
         ------
         ValueError
-            If `pairs` is no pairs table, has fewer than 10 images, or the method has no weights.
+            If `pairs` is no pairs table, has fewer than 10 images, or the method of :meth:`fit` has no weights.
         """
         check_is_fitted(self, "retrievers_")
-        if self.method != "weighted":
-            raise ValueError(f"Only method='weighted' has weights. Got {self.method!r} instead.")
+        if self._rule.method != "weighted":
+            raise ValueError(f"Only method='weighted' has weights. Got {self._rule.method!r} instead. Fit it anew.")
         n_images = len(split_pairs(pairs, self.image, self.text).images)
         rows = some_rows(np.arange(n_images), check_random_state(self.random_state))
-        return self._learn(self.retrievers_, rows_of(pairs, rows))
+        scored = rows_of(pairs, rows)
+        self.__dict__.update(learn_weights(self.retrievers_, scored, self.image, self.text, self._rule.how))
+        return self
 
     def encode_image(self, images):
         """Embed pictures by every retriever.
@@ -276,9 +283,7 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
             If an embedding is NaN or infinite, has another width, or `query` is neither.
         """
         check_is_fitted(self, "retrievers_")
-        options = {"method": self.method, "how": self._normalization(), "depth": self.depth}
-        weights = self.weights_ if self.method == "weighted" else None
-        options |= {"rank_constant": self.rank_constant, "scales": self.scales_, "weights": weights}
+        options = {**self._rule._asdict(), "scales": self.scales_, "weights": getattr(self, "weights_", None)}
         return fused_function(self.retrievers_, self.n_components_, gallery, check_query(query), options)
 
     def score(self, pairs, y=None):
@@ -297,19 +302,9 @@ class ScoreFusion(MetaEstimatorMixin, _BaseComposition):
         """
         return mean_recall(self, pairs)
 
-    def _normalization(self):
-        if self.normalize == "auto":
-            return "global" if self.method == "weighted" else "minmax"
-        return self.normalize if self.method in ("weighted", "sum", "mnz") else None
-
-    def _learn(self, members, pairs):
-        found = learn_weights(members, pairs, self.image, self.text, self._normalization())
-        self.weights_, self.validation_score_, self.scales_ = found
-        return self
-
     def _side_by_side(self, encodings):
         factors = np.ones(len(self.retrievers_))
-        if self.method == "weighted" and self._normalization() in ("global", None):
+        if self._rule.method == "weighted" and self._rule.how in ("global", None):
             factors = np.sqrt(self.weights_ / self.scales_)
         parts = [factor * checked_unit_rows(part, "encodings") for factor, part in zip(factors, encodings, strict=True)]
         return np.hstack(parts).astype(np.float32, copy=False)

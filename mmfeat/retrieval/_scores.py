@@ -5,12 +5,10 @@ from sklearn.base import clone
 from sklearn.utils import check_array, gen_batches
 
 from mmfeat.metrics import retrieval_scorer
-from mmfeat.utils._rows import unit_rows
+from mmfeat.retrieval._search._grid import CHUNK, make_queries, to_scores
 
 # Scores held at a time: queries times items of one block.
 BLOCK_SCORES = 1 << 23
-# Equal items get unequal last digits from a blocked product; after rounding they tie, and ties are seen.
-_DECIMALS = 6
 
 
 class RowScores:
@@ -36,17 +34,20 @@ class RowScores:
             )
 
     def __call__(self, queries):
-        if self.transductive:
-            if self._was_asked:
-                raise ValueError(
-                    "A correction with bank='queries' needs all queries in one call, but was asked twice. Pass them together, "
-                    "and call `scores_against` anew for other queries."
-                )
-            self._was_asked = True
+        if self.transductive and self._was_asked:
+            raise ValueError(
+                "A correction with bank='queries' needs all queries in one call, but was asked twice. Pass them together, "
+                "and call `scores_against` anew for other queries."
+            )
         scores = cosine_scores(checked_unit_rows(queries, "queries"), self.gallery)
         if self._correction is None:
             return scores
-        return self._correction.fit_transform(scores) if self.transductive else self._correction.transform(scores)
+        if not self.transductive:
+            return self._correction.transform(scores)
+        scores = self._correction.fit_transform(scores)
+        # Last, so that queries that were refused may be mended.
+        self._was_asked = True
+        return scores
 
 
 def mean_recall(estimator, pairs):
@@ -56,8 +57,8 @@ def mean_recall(estimator, pairs):
 
 
 def checked_unit_rows(matrix, name):
-    """Rows of unit length in float32; a row of zeros stays."""
-    return unit_rows(check_array(matrix, dtype=np.float32, input_name=name))
+    """Rows of unit length in float32, on the grid on which their products are exact; a row of zeros stays."""
+    return make_queries(check_array(matrix, dtype=np.float32, input_name=name), "cosine", name).rows
 
 
 def check_query(query):
@@ -68,13 +69,20 @@ def check_query(query):
 
 
 def cosine_scores(queries, gallery):
-    """Cosines of rows of unit length, float32, to six decimals."""
+    """Cosines of rows from :func:`checked_unit_rows`, float32, as those of an :class:`EmbeddingIndex`.
+
+    Products in float64 are exact and rounded once: the cosine of a pair is one number, whatever else is in the block, and
+    equal rows have equal ones.
+    """
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"queries have {queries.shape[1]} components and the gallery {gallery.shape[1]}. Encode both with one model."
         )
-    scores = queries @ gallery.T
-    return np.round(scores, _DECIMALS, out=scores)
+    scores = np.empty((len(queries), len(gallery)), dtype=np.float32)
+    queries = queries.astype(np.float64)
+    for items in gen_batches(len(gallery), CHUNK):
+        scores[:, items] = to_scores(queries @ gallery[items].astype(np.float64).T, None, "cosine")
+    return scores
 
 
 def top_k(scores, k):

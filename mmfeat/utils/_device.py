@@ -56,3 +56,23 @@ def uses_bfloat16(precision, kind):
     # Not all releases of torch have these two, which are private to it.
     tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(test() for test in tests if test is not None)
+
+
+def matmul_precision(device):
+    """Name the precision in which torch takes the factors of a product in float32.
+
+    Parameters
+    ----------
+    device : str
+
+    Returns
+    -------
+    precision : str
+        "ieee" for all their digits, "tf32" or "bf16" for fewer.
+    """
+    import torch
+
+    kind = torch.backends.cuda if device.startswith("cuda") else torch.backends.mkldnn
+    # The switches of old cannot be read once the new ones were set; the new ones show what those of old have set.
+    precision = kind.matmul.fp32_precision
+    return "ieee" if precision == "none" else precision

@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from mmfeat.fusion import CCA, PLS, MultiLabelCCA, RidgeMapping, explain
+from mmfeat.fusion import CCA, PLS, KernelCCA, MultiLabelCCA, RidgeMapping, explain
+from mmfeat.fusion._explain import is_linear
 
 
 def make_views(n=120, d=20, e=12, seed=0):
@@ -146,6 +147,16 @@ def test_what_cannot_be_explained_is_refused():
         explain(fusion, X[0], Y[0], y_names=["a"])
     with pytest.raises(ValueError, match="top"):
         explain(fusion, X[0], Y[0], top=0)
+
+
+@pytest.mark.parametrize("n", [20, 21])
+def test_kernels_are_refused_whatever_the_number_of_training_rows(n):
+    X, Y = make_views(n)
+    fusion = KernelCCA(3, reg=0.5).fit(X, Y)
+    assert (len(fusion.x_rotations_) == X.shape[1]) == (n == 20)
+    assert not is_linear(fusion) and is_linear(CCA(3, reg=0.5).fit(X, Y))
+    with pytest.raises(ValueError, match="Got KernelCCA, which has rotations of something else than its columns"):
+        explain(fusion, X[0], Y[0])
 
 
 def test_an_explanation_of_another_embedding_is_refused():

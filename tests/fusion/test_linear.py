@@ -98,6 +98,21 @@ def test_torch_gives_the_products_of_numpy(monkeypatch):
         CCA(2, device="gpu").fit(X, Y)
 
 
+@pytest.mark.parametrize("setting", ["tf32", "ieee", "none"])
+def test_the_precision_of_products_is_left_as_it_was_set(setting):
+    import torch
+
+    X, Y = make_views(50, 4, 3)
+    switch = torch.backends.cuda.matmul
+    before, switch.fp32_precision = switch.fp32_precision, setting
+    try:
+        products = _moments.torch_products(X, Y, "cpu")
+        assert switch.fp32_precision == setting
+    finally:
+        switch.fp32_precision = before
+    assert_allclose(products[2], X.T @ Y)
+
+
 @pytest.mark.gpu
 def test_cuda_gives_the_answer_of_the_processor():
     torch = pytest.importorskip("torch")

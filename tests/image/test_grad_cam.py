@@ -205,6 +205,18 @@ def test_default_layer_is_the_last_map(pictures):
     np.testing.assert_allclose(found, named, atol=1e-6 * named.max())
 
 
+def test_a_layer_of_the_encoder_may_be_named_by_any_of_its_names(pictures):
+    direction = np.random.default_rng(0).normal(size=6)
+    for one, other in (("first", "first.2"), ("first.2", "first")):
+        cnn = fitted(make_branched, pictures, layer=one)
+        expected = grad_cam(cnn, pictures, direction)
+        for found, same in zip(grad_cam(cnn, pictures, direction, other), expected, strict=True):
+            np.testing.assert_array_equal(found, same)
+            assert same.max() > 0
+    with pytest.raises(ValueError, match=r"names one output of .* twice: 'first' and 'first\.2'"):
+        fitted(make_branched, pictures, layer=["first", "first.2"])
+
+
 def test_maps_of_transformers_with_channels_last(pictures):
     def make():
         return seeded(lambda: models.SwinTransformer([4, 4], 6, [1, 1], [1, 1], [4, 4], num_classes=5))

@@ -19,6 +19,7 @@ from torch import nn
 from mmfeat.datasets import make_scenes
 from mmfeat.image import CNNFeatures, ColorMoments, grad_cam
 from mmfeat.multimodal import LateFusionClassifier, PairFeatures, class_heat_maps
+from mmfeat.multimodal._decision import decision_gradient, linear_decision
 from mmfeat.text import tfidf_lsa
 
 
@@ -142,6 +143,37 @@ def test_labels_one_against_the_rest(posts):
     many = make_pipeline(CNN, MultiOutputClassifier(LogisticRegression())).fit(posts["image"], y)
     with pytest.raises(ValueError, match="no single list of classes"):
         class_heat_maps(many, images, 1)
+
+
+@pytest.mark.parametrize("n_classes", [3, 4])
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_decisions_between_pairs_of_classes_are_refused(n_classes, kernel):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(n_classes), 20)
+    X = rng.normal(size=(len(y), 5))
+    X[np.arange(len(y)), y] += 3
+    for place in range(n_classes):
+        row = X[20 * place]
+        by_class = SVC(kernel=kernel).fit(X, y)
+        gradient = decision_gradient(by_class, row, place)
+        assert kernel == "rbf" or np.argmax(gradient) == place
+        by_pair = SVC(kernel=kernel, decision_function_shape="ovo").fit(X, y)
+        assert linear_decision(by_pair, row, place)[0] is None
+        with pytest.raises(
+            ValueError, match=r'SVC decides between pairs of classes.*Use decision_function_shape="ovr"'
+        ):
+            decision_gradient(by_pair, row, place)
+
+
+def test_a_number_of_decisions_that_is_not_that_of_the_classes_is_refused():
+    class Pairs(BaseEstimator):
+        classes_ = np.arange(4)
+
+        def decision_function(self, rows):
+            return np.tile(rows[:, :1], 6)
+
+    with pytest.raises(ValueError, match="Pairs has 6 decisions for 4 classes"):
+        decision_gradient(Pairs(), np.ones(3), 1)
 
 
 def test_what_cannot_be_explained_is_refused(posts):

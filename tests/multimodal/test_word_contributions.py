@@ -208,3 +208,16 @@ def test_what_is_no_sum_is_refused(texts, posts):
     refused("one that is there", mean, LinearSVC(), text=" ")
     with pytest.raises(ValueError, match="Expected a pipeline"):
         word_contributions(LogisticRegression().fit([[0], [1]], [0, 1]), "a")
+
+
+@pytest.mark.parametrize("n_classes", [3, 4])
+def test_a_decision_between_pairs_of_classes_is_no_decision_for_one(n_classes):
+    y = np.repeat(["bird", "cat", "dog", "eel"][:n_classes], 5)
+    texts = [f"{word} here" for word in y]
+    for search in (lambda svc: svc, lambda svc: GridSearchCV(svc, {"C": [1.0]}, cv=2)):
+        svc = search(SVC(kernel="linear", decision_function_shape="ovo"))
+        model = make_pipeline(TfidfVectorizer(), svc).fit(texts, y)
+        with pytest.raises(ValueError, match="no linear decision"):
+            word_contributions(model, "dog here", target="dog")
+    two = make_pipeline(TfidfVectorizer(), SVC(kernel="linear", decision_function_shape="ovo")).fit(texts[:10], y[:10])
+    assert_allclose(word_contributions(two, "cat here").value, two.decision_function(["cat here"])[0])

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,31 @@ def test_pictures_of_one_tone_are_near_to_nothing():
     assert listed(found, "kind", "row", "other_row") == [("exact", 1, 3)]
 
 
+def test_pictures_that_are_flat_without_exception_are_near_to_nothing():
+    images = []
+    for width in range(6):
+        pixels = np.full((27, 27), 100, dtype=np.uint8)
+        pixels[:, -3 * (width + 1) :] += 3
+        images.append(pixels)
+    assert len(np.unique(signatures([images], None)[1], axis=0)) > 1
+    assert find_duplicates(table(images), views=["image"]).empty
+    assert find_duplicates(table(images[:3]), table(images[3:]), views=["image"]).empty
+
+
+def test_a_near_pair_is_held_once_whatever_the_number_of_bands_it_shares():
+    rng = np.random.default_rng(0)
+    bits = np.zeros((120, 128), dtype=np.uint8)
+    bits[np.arange(120)[:, None], rng.integers(0, 128, (120, 4))] = 1
+    hashes = np.unique(np.packbits(bits, axis=1), axis=0)
+    tracemalloc.start()
+    first, _, _ = near_hashes(hashes, 40, lambda a, b: np.ones(len(a), dtype=bool))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(first) == len(hashes) * (len(hashes) - 1) / 2
+    # Of 41 bands most pairs share more than 30.
+    assert peak < 15 * 24 * len(first)
+
+
 def test_hashes_are_those_of_the_definition():
     gray = np.arange(81).reshape(9, 9) % 7 * 30
     _, hashes, textured = signatures([[gray.astype(np.uint8)]], None)
@@ -115,6 +141,10 @@ def test_an_unreadable_image_is_named():
         find_duplicates(table([picture(0), b"no image"]), views=["image"])
     with pytest.raises(ImageDecodeError, match="could not decode image 2"):
         find_duplicates(table([picture(0)]), table([picture(1), picture(2), b""]), views=["image"], n_jobs=2)
+    tables = [table([picture(0), b"none"]), table([picture(1), picture(2)])]
+    for name, (one, two) in (("pairs", tables), ("other", tables[::-1])):
+        with pytest.raises(ImageDecodeError, match=rf"could not decode image 1 of `{name}`"):
+            find_duplicates(one, two)
 
 
 # Texts
@@ -128,10 +158,40 @@ def test_an_unreadable_image_is_named():
         ("T-shirt", "t shirt"),
         ("红色 的车。", "红色 的车"),
         ("STRASSE", "straße"),
+        ("snake_case", "snake case"),
+        ("co\u00adoperate \ufeff", "cooperate"),
+        ("می\u200cخواهم", "میخواهم"),
+        ("I \u2764\ufe0f dogs", "i \u2764 dogs"),
+        ("J\u030c", "\u01f0"),
+        ("किताब।", "किताब"),
     ],
 )
 def test_case_punctuation_spaces_and_width_are_of_no_matter(one, two):
     assert plain(one) == plain(two) != ""
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("मैं किताब", "मैं कताब"),
+        ("กิน", "กัน"),
+        ("great 😀", "great 😢"),
+        ("great 😀", "great"),
+        ("மலை", "மல"),
+        ("x²", "x"),
+        ("a b", "ab"),
+    ],
+)
+def test_vowel_signs_and_emoji_are_of_matter(one, two):
+    assert plain(one) != plain(two)
+    assert find_duplicates(table([picture(0), picture(1)], [one, two]), views=["text"], min_jaccard=None).empty
+
+
+def test_captions_of_one_template_are_listed_pair_by_pair():
+    texts = [
+        f"the number {row:02d} stands in this rather long sentence about nothing in particular" for row in range(20)
+    ]
+    assert len(find_duplicates(table([text.encode() for text in texts], texts), views=["text"])) == 190
 
 
 WORDS = ["ab", "ac", "dog", "dogs", "running", "runs", "on", "the", "grass", "grassy", "红色", "的车"]

@@ -9,14 +9,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logit
 from scipy.stats import norm
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from mmfeat.datasets import make_scenes
 from mmfeat.fusion import CCA
 from mmfeat.image import ColorHistogram
 from mmfeat.metrics import rank_scored, recall_at_k
-from mmfeat.retrieval import HubnessCorrection, Retriever, hubness_report
-from mmfeat.retrieval._scores import top_k
+from mmfeat.retrieval import EmbeddingIndex, HubnessCorrection, Retriever, hubness_report
+from mmfeat.retrieval._scores import RowScores, top_k
 from mmfeat.text import tfidf_lsa
 
 METHODS = ["csls", "inverted_softmax", "qb_norm", "mutual_proximity"]
@@ -54,7 +55,7 @@ def unit(rows):
 
 
 def cosines(queries, gallery):
-    return np.round(unit(queries) @ unit(gallery).T, 6)
+    return unit(queries) @ unit(gallery).T
 
 
 @pytest.fixture
@@ -163,6 +164,73 @@ def test_hubs_are_fewer_and_recall_is_higher_after_the_correction(method):
     assert np.mean(corrected.argmax(axis=1) == right) > 1.05 * np.mean(plain.argmax(axis=1) == right)
 
 
+# What is refused leaves no trace
+
+
+@pytest.mark.parametrize("bad", [[[np.nan, 1, 2]], np.empty((0, 3)), [1, 2, 3]])
+def test_a_refused_fit_leaves_the_earlier_one(bad):
+    rng = np.random.default_rng(0)
+    asked = rng.normal(size=(4, 5))
+    correction = HubnessCorrection().fit_embeddings(rng.normal(size=(9, 3)), rng.normal(size=(5, 3)))
+    expected, found = correction.transform(asked), correction.search(np.eye(3), 2)
+    for refused in (correction.fit, lambda bank: correction.fit_embeddings(bank, np.eye(3))):
+        with pytest.raises(ValueError):
+            refused(bad)
+        assert_array_equal(correction.transform(asked), expected)
+        assert_array_equal(correction.search(np.eye(3), 2)[0], found[0])
+    assert not hasattr(correction.fit(asked), "gallery_") and correction.n_bank_ == 4
+
+
+def test_a_refused_first_fit_is_no_fit():
+    correction = HubnessCorrection()
+    with pytest.raises(ValueError, match="NaN"):
+        correction.fit([[np.nan]])
+    with pytest.raises(NotFittedError):
+        correction.transform([[1.0]])
+
+
+@pytest.mark.parametrize("changed", [{"method": "qb_norm"}, {"n_neighbors": 3}, {"temperature": 0.5}])
+def test_a_bank_is_not_taken_in_by_two_rules(changed):
+    correction = HubnessCorrection().fit(np.eye(3)).partial_fit(np.eye(3)).set_params(**changed)
+    before = correction.transform(np.eye(3))
+    with pytest.raises(ValueError, match=r"taken in with .* and now the parameters are .* Use `fit`"):
+        correction.partial_fit(np.eye(3))
+    assert_array_equal(correction.transform(np.eye(3)), before)
+    assert correction.fit(np.eye(3)).partial_fit(np.eye(3)).n_bank_ == 6
+
+
+def test_cosines_are_those_of_an_index_alone_and_together():
+    rng = np.random.default_rng(0)
+    # Of such widths and numbers of rows, products in float32 differ in their last digits by where a block ends.
+    base = rng.normal(size=(701, 300)).astype("f4")
+    gallery, queries = np.vstack([base, 2 * base, base[:37]]), rng.normal(size=(66, 300)).astype("f4")
+    score = RowScores(gallery)
+    together = score(queries)
+    for rows in (slice(0, 1), slice(3, 10), slice(60, 66)):
+        assert_array_equal(score(queries[rows]), together[rows])
+    assert_array_equal(together[:, :701], together[:, 701:1402])
+    scores, places = EmbeddingIndex(gallery).search(queries, len(gallery))
+    assert_array_equal(np.take_along_axis(together, places, axis=1), scores)
+    assert_allclose(together, cosines(queries.astype(float), gallery.astype(float)), atol=1e-7)
+    assert RowScores(-base[:3])(base[:3]).min() == -1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_query_finds_alone_what_it_finds_with_others(method):
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(300, 96))
+    gallery = np.vstack([rng.normal(size=(301, 96)), base, base])
+    correction = HubnessCorrection(method).fit_embeddings(rng.normal(size=(200, 96)), gallery)
+    queries = base[:40] + 0.5 * rng.normal(size=(40, 96))
+    scores, found = correction.search(queries, 5)
+    for row in range(40):
+        alone = correction.search(queries[[row]], 5)
+        assert_array_equal(alone[0][0], scores[row])
+        assert_array_equal(alone[1][0], found[row])
+    # Of two equal items the first comes first.
+    assert_array_equal(found[:, 0] + 300, found[:, 1])
+
+
 # Inside the Retriever
 
 
@@ -213,6 +281,11 @@ def test_the_queries_as_bank_are_transductive_and_come_at_once(pairs):
     assert_allclose(score(texts), HubnessCorrection().fit_transform(plain), atol=1e-5)
     with pytest.raises(ValueError, match="needs all queries in one call"):
         score(texts[:2])
+    again = fitted.scores_against(images, query="text")
+    for bad, message in ((texts[:, :-1], "components"), (np.full_like(texts, np.nan), "NaN")):
+        with pytest.raises(ValueError, match=message):
+            again(bad)
+    assert_array_equal(again(texts), fitted.scores_against(images, query="text")(texts))
 
 
 def test_a_transductive_retriever_has_a_score(pairs):

@@ -70,6 +70,8 @@ def test_a_zero_row_is_similar_to_nothing():
         (lambda: EmbeddingIndex(np.eye(3), ids="abc"), "Got the string 'abc'"),
         (lambda: EmbeddingIndex(np.eye(3), ids=np.eye(3)), r"1-D. Got shape \(3, 3\)"),
         (lambda: EmbeddingIndex(np.eye(3), ids=["a", "b", "a"]), "'a'.* stands there 2 times"),
+        (lambda: EmbeddingIndex(np.eye(3), ids=[[0], [1], [2]]), r"Value 0 of `ids`, \[0\], is a list"),
+        (lambda: EmbeddingIndex(np.eye(3), ids=5), "`ids` must be a sequence of ids. Got 5"),
     ],
 )
 def test_bad_searches_are_refused(make, message):

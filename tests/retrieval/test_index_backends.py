@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mmfeat.retrieval import EmbeddingIndex
+from mmfeat.retrieval._search._files import read_arrays, write_arrays
 
 BACKENDS = ["faiss", "usearch"]
 RNG = np.random.default_rng(0)
@@ -97,9 +98,54 @@ def test_the_graph_is_in_the_file(backend, dtype, tmp_path, monkeypatch):
     assert (loaded.search(QUERIES, 1)[1][:, 0] == np.arange(600, 630)).mean() > 0.9
 
 
-def test_unknown_options_are_refused(backend):
-    with pytest.raises(ValueError, match=r"unknown keys \['links'\]"):
-        EmbeddingIndex(MATRIX, backend=backend, backend_options={"links": 3})
+def test_settings_of_a_graph_are_there_after_loading(backend, tmp_path):
+    options = {"connectivity": 8, "expansion_add": 40, "expansion_search": 33}
+    EmbeddingIndex(MATRIX, backend=backend, backend_options=options).save(tmp_path / "a.index")
+    graph = EmbeddingIndex.load(tmp_path / "a.index")._engine._graph._graph
+    found = graph.hnsw.efConstruction if backend == "faiss" else (graph.expansion_add, graph.expansion_search)
+    assert found == (40 if backend == "faiss" else (40, 33))
+
+
+def test_a_graph_of_other_rows_is_refused(backend, tmp_path):
+    for n in (50, 60):
+        EmbeddingIndex(MATRIX[:n], backend=backend).save(tmp_path / f"{n}.index")
+    settings, arrays = read_arrays(tmp_path / "50.index")
+    arrays["graph"] = read_arrays(tmp_path / "60.index")[1]["graph"]
+    write_arrays(tmp_path / "mixed.index", settings, arrays)
+    with pytest.raises(ValueError, match=r"shape \(60, 16\), its rows \(50, 16\)"):
+        EmbeddingIndex.load(tmp_path / "mixed.index")
+
+
+@pytest.mark.parametrize("any_backend", ["exact", *BACKENDS])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"links": 3}, r"unknown keys \['links'\]"),
+        ({1: 2, "links": 3}, "unknown keys"),
+        ([("connectivity", 16)], "must be a dict or None"),
+        ({"connectivity": 0}, "an integer from 2 to 4096 as 'connectivity'. Got 0"),
+        ({"connectivity": 1}, "Got 1 instead"),
+        ({"connectivity": -3}, "Got -3"),
+        ({"connectivity": 1 << 31}, "Got 2147483648"),
+        ({"connectivity": 16.0}, "Got 16.0"),
+        ({"connectivity": "a"}, "Got 'a'"),
+        ({"connectivity": True}, "Got True"),
+        ({"expansion_add": 0}, "an integer from 1 to .* as 'expansion_add'. Got 0"),
+        ({"expansion_search": -5}, "'expansion_search'. Got -5"),
+        ({"expansion_search": None}, "Got None"),
+    ],
+)
+def test_wrong_options_are_refused_before_a_library_sees_them(any_backend, options, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingIndex(MATRIX, backend=any_backend, backend_options=options)
+
+
+def test_options_are_copied_and_may_be_of_numpy(backend, tmp_path):
+    options = {"connectivity": np.int64(16)}
+    index = EmbeddingIndex(MATRIX, backend=backend, backend_options=options)
+    options["links"] = 3
+    index.remove([0]).save(tmp_path / "a.index")
+    assert len(EmbeddingIndex.load(tmp_path / "a.index").search(QUERIES, 1)[0]) == 30
 
 
 @pytest.mark.parametrize(("backend", "module"), [("faiss", "faiss"), ("usearch", "usearch.index")])

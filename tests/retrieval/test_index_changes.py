@@ -91,13 +91,52 @@ def test_a_filter_is_a_search_in_what_is_left(metric):
             assert_array_equal(ours[1], expected)
 
 
-def test_masks_of_pandas_and_torch_are_taken():
+MASK = [False, False, True, True]
+
+
+def masks():
     import pandas as pd
+    import polars as pl
     import torch
 
-    index, mask = EmbeddingIndex(np.eye(3)), [False, True, True]
-    for where in (pd.Series(mask), torch.tensor(mask)):
-        assert index.search([[1, 0.2, 0.1]], 1, where=where)[1].tolist() == [[1]]
+    kinds = [np.array(MASK), np.array(MASK, dtype=object), tuple(MASK), [np.bool_(value) for value in MASK]]
+    kinds += [pd.Series(MASK), pd.Series(MASK, dtype="boolean"), pd.Series(MASK, dtype=object), pd.array(MASK)]
+    return [*kinds, pl.Series(MASK), torch.tensor(MASK)]
+
+
+def test_masks_of_every_kind_are_taken():
+    index = EmbeddingIndex(np.eye(4))
+    for where in [*masks(), iter(MASK), (value for value in MASK)]:
+        assert index.search([[1, 0.5, 0.2, 0.1]], 2, where=where)[1].tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_a_mask_removes_nothing(place):
+    index = EmbeddingIndex(np.eye(4))
+    with pytest.raises(
+        ValueError, match=r"`ids` holds truth values. Pass ids; those of a mask are `index.ids\[mask\]`"
+    ):
+        index.remove(masks()[place])
+    assert len(index) == 4
+    assert index.remove(index.ids[np.array(MASK)]).ids.tolist() == [0, 1]
+
+
+def test_masks_with_holes_are_refused():
+    import pandas as pd
+    import polars as pl
+
+    index, holed = EmbeddingIndex(np.eye(3)), [True, None, True]
+    for where in (pd.Series(holed, dtype="boolean"), pl.Series(holed)):
+        with pytest.raises(ValueError, match="`where` has 1 missing values, the first in row 1"):
+            index.search(np.eye(3), 1, where=where)
+    with pytest.raises(ValueError, match="`where` holds truth values"):
+        index.search(np.eye(3), 1, where=holed)
+
+
+def test_truth_values_may_be_names():
+    index = EmbeddingIndex(np.eye(3), ids=[True, "a", None])
+    assert index.search([[0, 1, 2]], 1, where=[True, "a"])[1].tolist() == [["a"]]
+    assert index.remove([True]).ids.tolist() == ["a", None]
 
 
 def test_a_filter_by_numbers_is_one_of_ids():
@@ -121,6 +160,12 @@ def test_a_filter_by_numbers_is_one_of_ids():
         (lambda index: index.search(np.eye(3), 1, where="a"), r"write \['a'\]"),
         (lambda index: index.search(np.eye(3), 2, where=["a"]), "number of items that `where` lets through, 1. Got 2"),
         (lambda index: index.search(np.eye(3), 1, where=[]), "lets through, 0"),
+        (lambda index: index.search(np.eye(3), 1, where=5), "`where` must be a sequence of ids. Got 5"),
+        (lambda index: index.search(np.eye(3), 1, where=slice(2)), "sequence of ids. Got slice"),
+        (lambda index: index.search(np.eye(3), 1, where=np.array([["a", "b"]])), r"1-D. Got shape \(1, 2\)"),
+        (lambda index: index.search(np.eye(3), 1, where=[["a"]]), r"Value 0 of `where`, \['a'\], is a list"),
+        (lambda index: index.remove([("a", ["b"])]), "Value 0 of `ids`.* is a tuple"),
+        (lambda index: index.add(np.eye(3), ids=["d", ["e"], "f"]), r"Value 1 of `ids`, \['e'\], is a list"),
     ],
 )
 def test_a_refused_change_leaves_the_index_as_it_was(change, message):
@@ -134,3 +179,25 @@ def test_a_refused_change_leaves_the_index_as_it_was(change, message):
 def test_ids_are_not_taken_where_items_are_counted():
     with pytest.raises(ValueError, match=r"counts its items\. Leave `ids` out"):
         EmbeddingIndex(np.eye(3)).add(np.eye(3), ids=[7, 8, 9])
+
+
+def test_ids_cannot_be_written_to():
+    for index in (EmbeddingIndex(np.eye(3)), EmbeddingIndex(np.eye(3), ids=["a", "b", "c"]).remove(["a"])):
+        with pytest.raises(ValueError, match="read-only"):
+            index.ids[0] = index.ids[1]
+
+
+@pytest.mark.parametrize("ids", [["a", "a\0", "a\0\0"], [2**63, 2**64 + 1, -1], [2**63 + 1, 5, 6]])
+def test_ids_that_an_array_would_change_are_kept(tmp_path, ids):
+    index = EmbeddingIndex(np.eye(3), ids=ids)
+    index.save(tmp_path / "a.index")
+    for found in (index, EmbeddingIndex.load(tmp_path / "a.index")):
+        assert found.ids.tolist() == ids
+        assert found.search([[0, 1, 0]], 1, where=ids[1:])[1].tolist() == [[ids[1]]]
+
+
+def test_ids_from_torch_are_numbers():
+    import torch
+
+    index = EmbeddingIndex(np.eye(3), ids=torch.tensor([7, 8, 9]))
+    assert index.search(np.eye(3)[:1], 1, where=torch.tensor([8, 9]))[1].tolist() == [[8]]

@@ -16,6 +16,7 @@ from mmfeat.retrieval._search import _device, _exact, _threads
 from mmfeat.retrieval._search._device import DeviceSearch
 from mmfeat.retrieval._search._gallery import Gallery
 from mmfeat.retrieval._search._grid import METRICS, make_queries, on_grid
+from mmfeat.utils._device import matmul_precision
 
 STORED = [("float32", False), ("float16", False), ("int8", False), ("float16", True), ("int8", True)]
 
@@ -192,6 +193,79 @@ def test_the_search_on_a_device_is_the_same(monkeypatch, metric, stored, kind, k
         expected = _exact.search_exactly(gallery, queries, k, allowed)
         for ours, theirs in zip(device.search(queries, k, allowed), expected, strict=True):
             assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("numbers", [1, 64, 1000])
+def test_the_search_on_a_device_holds_so_many_numbers_at_a_time(monkeypatch, dtype, numbers):
+    rng = np.random.default_rng(0)
+    gallery = Gallery.make(rng.normal(size=(400, 8)), "euclidean", dtype, False)
+    queries = make_queries(rng.normal(size=(9, 8)), "euclidean")
+    expected = DeviceSearch(gallery, "cpu").search(queries, 200)
+    monkeypatch.setattr(_device, "_NUMBERS", numbers)
+    monkeypatch.setattr(_device, "_PAIRS", 500)
+    device, held = DeviceSearch(gallery, "cpu"), []
+    decode, best = device._items, device._best
+
+    def items(which):
+        if not isinstance(which, slice):
+            held.append(which.numel() * 8)
+        return decode(which)
+
+    def search(rows, m, *others):
+        assert len(rows) * m <= 500
+        return best(rows, m, *others)
+
+    monkeypatch.setattr(device, "_items", items)
+    monkeypatch.setattr(device, "_best", search)
+    for ours, theirs in zip(device.search(queries, 200), expected, strict=True):
+        assert_array_equal(ours, theirs)
+    assert len(held) > 1 and max(held) <= max(numbers, 8)
+
+
+@pytest.mark.parametrize("setting", ["ieee", "tf32", "bf16", "none", "new to us"])
+def test_any_setting_of_the_precision_of_products_leaves_the_answer(monkeypatch, setting):
+    import torch
+
+    monkeypatch.setattr(_device, "_SPARE", 2)
+    rng = np.random.default_rng(0)
+    gallery = Gallery.make(make_rows("copies", 400, 5, rng), "cosine", "float32", False)
+    queries = make_queries(rng.normal(size=(9, 5)), "cosine")
+    switch = torch.backends.mkldnn.matmul
+    before = switch.fp32_precision
+    if setting == "new to us":
+        monkeypatch.setattr(_device, "matmul_precision", lambda device: setting)
+    else:
+        switch.fp32_precision = setting
+    try:
+        found = DeviceSearch(gallery, "cpu").search(queries, 5)
+    finally:
+        switch.fp32_precision = before
+    for ours, theirs in zip(found, _exact.search_exactly(gallery, queries, 5), strict=True):
+        assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    ("legacy", "new", "expected"),
+    [("high", None, "tf32"), ("highest", None, "ieee"), (None, "tf32", "tf32"), (None, "ieee", "ieee")],
+)
+def test_the_precision_of_products_is_read_whichever_switch_was_set(device, legacy, new, expected):
+    import torch
+
+    switches = [kind.matmul for kind in (torch.backends.cuda, torch.backends.mkldnn)]
+    before = torch.get_float32_matmul_precision()
+    kept = [switch.fp32_precision for switch in switches]
+    try:
+        if legacy:
+            torch.set_float32_matmul_precision(legacy)
+        for switch in switches if new else ():
+            switch.fp32_precision = new
+        assert matmul_precision(device) == expected
+    finally:
+        torch.set_float32_matmul_precision(before)
+        for switch, value in zip(switches, kept, strict=True):
+            switch.fp32_precision = value
 
 
 @pytest.mark.gpu

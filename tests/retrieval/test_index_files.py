@@ -1,9 +1,12 @@
 """Indexes in files: the same answers, mapped, in several processes, replaced at once, and damaged ones refused."""
 
+import json
 import multiprocessing
 import os
 import signal
 import time
+import zlib
+from datetime import date
 
 import numpy as np
 import pytest
@@ -64,6 +67,8 @@ def test_ids_that_no_file_holds_are_refused_and_the_old_file_stays(tmp_path):
     before = (tmp_path / "a.index").read_bytes()
     with pytest.raises(TypeError, match="is a complex, which a file of an index does not hold"):
         EmbeddingIndex(MATRIX, [complex(i, 1) for i in range(300)]).save(tmp_path / "a.index")
+    with pytest.raises(TypeError, match=r"is a date.*or an array of dtype datetime64"):
+        EmbeddingIndex(MATRIX[:1], [date(2020, 1, 1)]).save(tmp_path / "a.index")
     assert (tmp_path / "a.index").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.index"]
 
@@ -123,6 +128,92 @@ def test_foreign_files_are_refused(tmp_path):
             EmbeddingIndex.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         EmbeddingIndex.load(tmp_path / "nothing")
+
+
+def rewritten(path, change):
+    """A file with another header, of the right checksum, on the same arrays."""
+    whole = path.read_bytes()
+    _, _, length, _ = _files._START.unpack(whole[: _files._START.size])
+    record = json.loads(whole[_files._START.size :][:length])
+    change(record)
+    header = json.dumps(record).encode()
+    start = _files._START.pack(_files._MAGIC, _files._VERSION, len(header), zlib.crc32(header)) + header
+    path.write_bytes(start.ljust(_files._first_byte(len(header)), b"\0") + whole[_files._first_byte(length) :])
+
+
+def _set(record, *places, value):
+    for place in places[:-1]:
+        record = record[place]
+    record[places[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("places", "value"),
+    [
+        (("arrays", "ids", "dtype"), "|O8"),
+        (("arrays", "rows", "dtype"), "O"),
+        (("arrays", "rows", "dtype"), "f4,f4"),
+        (("arrays", "rows", "dtype"), "no type"),
+        (("arrays", "rows", "dtype"), "<f8"),
+        (("arrays", "rows", "offset"), -64),
+        (("arrays", "rows", "offset"), "0"),
+        (("arrays", "rows", "shape"), [3000, 12]),
+        (("arrays", "rows", "shape"), [-20, -12]),
+        (("arrays", "rows", "shape"), [0, 12]),
+        (("arrays", "rows", "shape"), [30, 8]),
+        (("arrays", "rows", "shape"), 240),
+        (("arrays", "rows"), {}),
+        (("arrays",), []),
+        (("arrays",), {}),
+        (("arrays", "ids", "shape"), [7]),
+        (("arrays", "ids", "shape"), [5, 4]),
+        (("arrays", "scales", "shape"), [19]),
+        (("arrays", "squares", "dtype"), "<i8"),
+        (("bytes",), "many"),
+        (("settings",), {}),
+        (("settings", "metric"), "manhattan"),
+        (("settings", "backend"), "faiss"),
+        (("settings", "backend"), ["exact"]),
+        (("settings", "ids"), "pickle"),
+        (("settings", "ids"), "json"),
+        (("settings", "next_number"), "one"),
+    ],
+)
+def test_a_crafted_header_is_refused(tmp_path, places, value):
+    path = tmp_path / "a.index"
+    EmbeddingIndex(MATRIX[:20], range(20), metric="euclidean", dtype="int8").save(path)
+    rewritten(path, lambda record: None)
+    EmbeddingIndex.load(path).search(QUERIES, 3)
+    rewritten(path, lambda record: _set(record, *places, value=value))
+    with pytest.raises(ValueError, match=r"a\.index is damaged"):
+        EmbeddingIndex.load(path)
+
+
+@pytest.mark.parametrize("name", ["rows", "ids", "scales", "squares"])
+def test_a_missing_array_is_refused(tmp_path, name):
+    path = tmp_path / "a.index"
+    EmbeddingIndex(MATRIX[:20], metric="euclidean", dtype="int8").save(path)
+    rewritten(path, lambda record: record["arrays"].pop(name))
+    with pytest.raises(ValueError, match=rf"a\.index is damaged or no index: it has no '{name}'"):
+        EmbeddingIndex.load(path)
+
+
+def test_as_many_names_in_json_as_rows(tmp_path):
+    path = tmp_path / "a.index"
+    EmbeddingIndex(MATRIX[:3], [1, "b", "c"]).save(path)
+    path.write_bytes(path.read_bytes().replace(b'[1,"b","c"]', b'["b","c"]  '))
+    with pytest.raises(ValueError, match="has 3 rows and 2 ids"):
+        EmbeddingIndex.load(path)
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "a.index", tmp_path / "link.index"
+    EmbeddingIndex(MATRIX).save(target)
+    link.symlink_to(target)
+    EmbeddingIndex(MATRIX[:100]).save(link)
+    assert link.is_symlink()
+    assert len(EmbeddingIndex.load(target)) == len(EmbeddingIndex.load(link)) == 100
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):

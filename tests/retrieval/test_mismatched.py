@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from mmfeat.datasets import make_scenes
 from mmfeat.fusion import CCA
 from mmfeat.image import ColorHistogram
-from mmfeat.retrieval import HubnessCorrection, Retriever, find_mismatched_pairs
+from mmfeat.retrieval import HubnessCorrection, Retriever, ScoreFusion, find_mismatched_pairs
 from mmfeat.text import tfidf_lsa
 
 
@@ -181,9 +182,25 @@ def test_tables_of_every_kind_and_names_of_columns():
     assert len(by_group) == len(expected)
 
 
+def test_what_is_frozen_judges_without_being_fitted():
+    pairs = table(12)
+    frozen = FrozenEstimator(Given().fit(table(3, seed=1)))
+    expected = find_mismatched_pairs(Given(), pairs, cv=KFold(2))
+    for retriever in (frozen, ScoreFusion([("one", frozen)], weights=None)):
+        pd.testing.assert_frame_equal(
+            find_mismatched_pairs(retriever, pairs, cv=KFold(2))[["row", "caption", "rank"]],
+            expected[["row", "caption", "rank"]],
+        )
+    assert len(frozen.estimator.seen_) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"cv": [(np.arange(6), np.arange(6, 12))]},
+            r"Row 0 is in 0. Use KFold, or the list that GroupKFold\(\).split",
+        ),
         ({"cv": 7}, "7 folds needs at least 14 images. Got 12"),
         ({"cv": ShuffleSplit(2, test_size=0.3, random_state=0)}, "Each row must be in one test fold"),
         ({"cv": KFold(12)}, "two images or more.*Got 1"),

@@ -103,9 +103,10 @@ FUSIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUSIONS)
-def test_gradient_of_the_cosine_by_differences(name):
-    X, y = RNG.normal(size=(60, 7)), RNG.normal(size=(60, 7))
+# As many rows as columns: rotations of the rows are then as many as those of the columns would be.
+@pytest.mark.parametrize(("name", "rows"), [*((name, 60) for name in FUSIONS), ("KernelCCA", 7)])
+def test_gradient_of_the_cosine_by_differences(name, rows):
+    X, y = RNG.normal(size=(rows, 7)), RNG.normal(size=(rows, 7))
     fusion = FUSIONS[name] if name == "passthrough" else FUSIONS[name].fit(X, y + X)
     sentence = (y[:1] if name == "passthrough" else fusion.transform_y(y[:1]))[0].astype(np.float64)
     sentence /= np.linalg.norm(sentence)

@@ -163,8 +163,13 @@ def test_a_row_alone_is_the_row_in_a_batch(method):
         assert_allclose(score(texts[[row]])[0], together[row], atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["sum", "mnz", "rrf", "vote", "weighted"])
-@pytest.mark.parametrize("normalize", ["minmax", "zscore"])
+ALL_METHODS = ["sum", "mnz", "rrf", "vote", "weighted"]
+
+
+@pytest.mark.parametrize(
+    ("method", "normalize"),
+    [*((method, "minmax") for method in ALL_METHODS), ("sum", "zscore"), ("weighted", "zscore")],
+)
 def test_a_retriever_that_tells_nothing_changes_no_order_and_alone_finds_nothing(method, normalize):
     class Same(Given):
         def encode_image(self, images):
@@ -331,6 +336,7 @@ def test_one_transductive_retriever_makes_the_fusion_so(scenes):
         ({"weights": [1, -1, 1]}, "at least 0"),
         ({"weights": [0, 0, 0]}, "not all 0"),
         ({"method": "mean"}, "'method' parameter"),
+        ({"method": "mnz", "normalize": "zscore"}, "sums below 0 .* Use normalize='minmax'"),
         ({"validation_fraction": 0.1}, "10 held-out images.*0.1 of 30 images leaves 3"),
         ({"validation_fraction": 0.999}, "leaves 30"),
     ],
@@ -351,4 +357,61 @@ def test_scores_need_encodings_of_the_fusion_and_weights_a_method():
     with pytest.raises(ValueError, match=r"at least 10 images. Got 9"):
         fusion.fit_weights(table(9))
     with pytest.raises(ValueError, match=r"Only method='weighted' has weights. Got 'rrf'"):
-        fusion.set_params(method="rrf").fit_weights(table(30))
+        fusion.set_params(method="rrf").fit(table(30)).fit_weights(table(30))
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({"method": "rrf"}, {"method": "weighted"}),
+        ({"weights": [1, 2, 3]}, {"method": "rrf", "rank_constant": 1}),
+        ({"weights": [1, 2, 3], "normalize": "zscore"}, {"normalize": "global"}),
+        ({"weights": [1, 2, 3]}, {"normalize": "zscore"}),
+        ({"method": "mnz", "depth": 3}, {"depth": 20, "normalize": None}),
+        ({"method": "rrf"}, {"rank_constant": 2}),
+    ],
+)
+def test_parameters_set_later_do_nothing_before_the_next_fit(options, changed):
+    pairs = table(60)
+    fusion = ScoreFusion(MEMBERS, random_state=0, **options).fit(pairs)
+    expected, encoded = scores_of(fusion, pairs), fusion.encode_image(pairs["image"])
+    fusion.set_params(**changed)
+    assert_array_equal(scores_of(fusion, pairs), expected)
+    assert_array_equal(fusion.encode_image(pairs["image"]), encoded)
+    fusion.fit(pairs)
+    assert_array_equal(scores_of(fusion, pairs), scores_of(clone(fusion).fit(pairs), pairs))
+    assert not np.array_equal(scores_of(fusion, pairs), expected)
+
+
+def test_weights_are_learned_by_the_rule_of_the_fit():
+    pairs, held = table(30), table(40, seed=1)
+    fusion = ScoreFusion(MEMBERS, weights=None, normalize="zscore").fit(pairs)
+    changed = clone(fusion).fit(pairs).set_params(normalize="global", method="rrf").fit_weights(held)
+    assert_array_equal(changed.weights_, fusion.fit_weights(held).weights_)
+    assert_array_equal(changed.scales_, np.ones(3))
+
+
+class Narrow(Given):
+    """Fits, and fails as soon as it is to encode."""
+
+    def encode_text(self, texts):
+        raise RuntimeError("no text today")
+
+
+@pytest.mark.parametrize(
+    ("members", "pairs", "error"),
+    [
+        ([("a", FrozenEstimator(Given(0).fit(table(5))))], table(9), ValueError),
+        ([("b", Narrow(1)), ("c", Given(2))], table(60), RuntimeError),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"weights": [1, 2, 3]}, {"method": "rrf"}])
+def test_a_failed_fit_leaves_the_earlier_one(members, pairs, error, options):
+    before = table(60)
+    fusion = ScoreFusion(MEMBERS, random_state=0, **options).fit(before)
+    expected, state = scores_of(fusion, before), {name for name in vars(fusion) if name.endswith("_")}
+    fusion.set_params(retrievers=members, method="weighted", weights="auto")
+    with pytest.raises(error):
+        fusion.fit(pairs)
+    assert_array_equal(scores_of(fusion, before), expected)
+    assert {name for name in vars(fusion) if name.endswith("_")} == state

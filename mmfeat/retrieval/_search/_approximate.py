@@ -1,5 +1,6 @@
 """Graphs of near neighbours (HNSW) of faiss and of usearch, behind one face."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from mmfeat.retrieval._search._exact import blocks
 from mmfeat.utils._optional import import_optional
 
 DEFAULTS = {"connectivity": 32, "expansion_add": 128, "expansion_search": 128}
+# Numbers outside bring a library down that takes them as they are, or the memory to its end.
+_RANGES = {"connectivity": (2, 1 << 12), "expansion_add": (1, 1 << 30), "expansion_search": (1, 1 << 30)}
 
 
 class FaissGraph:
@@ -59,6 +62,7 @@ class FaissGraph:
     def from_bytes(self, array, gallery):
         """The graph that :meth:`to_bytes` gave for this gallery."""
         self._graph = self._faiss.deserialize_index(np.ascontiguousarray(array))
+        _check_size((self._graph.ntotal, self._graph.d), gallery)
         return self
 
 
@@ -114,6 +118,10 @@ class UsearchGraph:
     def from_bytes(self, array, gallery):
         """The graph that :meth:`to_bytes` gave for this gallery."""
         self._graph = self._usearch.Index.restore(array.tobytes())
+        _check_size((len(self._graph), self._graph.ndim), gallery)
+        # These are not in its bytes.
+        for name in ("expansion_add", "expansion_search"):
+            setattr(self._graph, name, self._options[name])
         return self
 
 
@@ -121,8 +129,34 @@ GRAPHS = {"faiss": FaissGraph, "usearch": UsearchGraph}
 
 
 def make_graph(backend, options):
-    """An empty graph; options that are not given have the values of DEFAULTS."""
-    unknown = set(options or {}) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"`backend_options` has the unknown keys {sorted(unknown)}. Known are {sorted(DEFAULTS)}.")
+    """An empty graph; options, checked, that are not given have the values of DEFAULTS."""
     return GRAPHS[backend]({**DEFAULTS, **(options or {})})
+
+
+def check_graph_options(options):
+    """Options of a graph as a dict of its own with Python's integers, None of None.
+
+    Raises
+    ------
+    ValueError
+        If it is no dict, has an unknown key, or a value that is no integer within its range.
+    """
+    if options is None:
+        return None
+    if not isinstance(options, dict):
+        raise ValueError(f"`backend_options` must be a dict or None. Got {options!r} instead.")
+    unknown = sorted(set(options) - set(DEFAULTS), key=str)
+    if unknown:
+        raise ValueError(f"`backend_options` has the unknown keys {unknown}. Known are {sorted(DEFAULTS)}.")
+    for name, value in options.items():
+        low, high = _RANGES[name]
+        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
+            raise ValueError(
+                f"`backend_options` must have an integer from {low} to {high} as {name!r}. Got {value!r} instead."
+            )
+    return {name: int(value) for name, value in options.items()}
+
+
+def _check_size(size, gallery):
+    if size != (len(gallery), gallery.n_components):
+        raise ValueError(f"The graph of the file has shape {size}, its rows {(len(gallery), gallery.n_components)}.")

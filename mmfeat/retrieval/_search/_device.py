@@ -4,14 +4,17 @@ import numpy as np
 
 from mmfeat.retrieval._search._exact import search_exactly
 from mmfeat.retrieval._search._race import exact_pairs, lowered
+from mmfeat.utils._device import matmul_precision
 
 # A block of products on the device: 2,048 queries times 65,536 items are 512 MiB.
 ITEMS, QUERIES = 1 << 16, 1 << 11
 _GROUP = 64
 # More than k are fetched, so that the rounding of float32 does not decide who is among them.
 _SPARE = 16
-# TensorFloat-32 keeps ten bits of a factor, bfloat16 seven.
-_INPUT_ROUNDING = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
+# Candidates of all queries that are searched for together, and numbers in float64 that are multiplied at a time.
+_PAIRS, _NUMBERS = 1 << 24, 1 << 25
+# TensorFloat-32 keeps ten bits of a factor, bfloat16, the coarsest there is, seven.
+_INPUT_ROUNDING = {"ieee": 0.0, "tf32": 2.0**-10, "bf16": 2.0**-7}
 
 
 class DeviceSearch:
@@ -36,9 +39,10 @@ class DeviceSearch:
     def search(self, queries, k, allowed=None):
         """As :func:`search_exactly`."""
         allowed_there = None if allowed is None else self._put(allowed)
+        at_a_time = max(1, min(QUERIES, _PAIRS // (k + _SPARE)))
         parts = [
-            self._search(queries[start : start + QUERIES], k, allowed, allowed_there)
-            for start in range(0, len(queries), QUERIES)
+            self._search(queries[start : start + at_a_time], k, allowed, allowed_there)
+            for start in range(0, len(queries), at_a_time)
         ]
         scores, positions = zip(*parts, strict=True)
         return np.concatenate(scores), np.concatenate(positions)
@@ -49,8 +53,6 @@ class DeviceSearch:
         return torch.tensor(np.asarray(array), device=self._device)
 
     def _search(self, queries, k, allowed, allowed_there):
-        import torch
-
         metric, n = self._gallery.metric, len(self._gallery) if allowed is None else len(allowed)
         values, positions = self._best(self._put(queries.rows), min(n, k + _SPARE), n, allowed_there)
         halves = self._exact(queries, positions)
@@ -62,7 +64,7 @@ class DeviceSearch:
         if n > k + _SPARE:
             # Whatever was not fetched has at most the last product that was. That must not reach the k-th best.
             last, kth = (part.double().cpu().numpy() for part in (values[:, -1], halves.topk(k, dim=1).values[:, -1]))
-            rounding = _INPUT_ROUNDING[torch.get_float32_matmul_precision()]
+            rounding = _INPUT_ROUNDING.get(matmul_precision(self._device), _INPUT_ROUNDING["bf16"])
             margins = self._limits.margins(queries.lengths, rounding)
             unsure = np.flatnonzero(last + margins >= lowered(kth, queries.squares, metric))
             if len(unsure):
@@ -100,9 +102,13 @@ class DeviceSearch:
             halves = exact_pairs(self._gallery, queries.rows, numbers, positions.cpu().numpy().reshape(-1))
             return self._put(halves.reshape(positions.shape))
         rows = self._put(queries.rows).double()
+        width = max(1, min(positions.shape[1], _NUMBERS // rows.shape[1]))
+        at_a_time = max(1, _NUMBERS // (width * rows.shape[1]))
         parts = [
-            (self._items(positions[start : start + 128]).double() * rows[start : start + 128, None]).sum(dim=2)
-            for start in range(0, len(rows), 128)
+            _joined(
+                [(self._items(places).double() * some[:, None]).sum(dim=2) for places in of_some.split(width, 1)], 1
+            )
+            for some, of_some in zip(rows.split(at_a_time), positions.split(at_a_time), strict=True)
         ]
         products = _joined(parts, 0)
         return products if self._halves is None else products - self._halves[positions]

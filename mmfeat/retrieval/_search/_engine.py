@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfeat.retrieval._search._approximate import GRAPHS, make_graph
+from mmfeat.retrieval._search._approximate import GRAPHS, check_graph_options, make_graph
 from mmfeat.retrieval._search._device import DeviceSearch
 from mmfeat.retrieval._search._exact import search_exactly
 from mmfeat.retrieval._search._gallery import DTYPES, Gallery
@@ -13,12 +13,13 @@ from mmfeat.retrieval._search._race import exact_pairs
 from mmfeat.utils._device import resolve_device
 
 
-def check_options(metric, dtype, backend):
-    """Refuse values that are not known."""
+def check_options(metric, dtype, backend, options):
+    """Refuse values that are not known; options of a graph as a dict of their own."""
     known = {"metric": (metric, METRICS), "dtype": (dtype, DTYPES), "backend": (backend, ("exact", *GRAPHS))}
     for name, (value, values) in known.items():
         if value not in values:
             raise ValueError(f"`{name}` must be one of {list(values)}. Got {value!r} instead.")
+    return check_graph_options(options)
 
 
 class Engine:
@@ -30,7 +31,7 @@ class Engine:
     device : str
     backend : {"exact", "faiss", "usearch"}
     options : dict or None
-        Of the graph.
+        Of the graph, from :func:`check_options`.
     """
 
     def __init__(self, gallery, device, backend, options):
@@ -103,7 +104,8 @@ class Engine:
     def of_parts(cls, arrays, settings, device):
         """Inverse of :meth:`parts`."""
         engine = cls(Gallery.of_arrays(arrays, settings["metric"]), device, "exact", None)
-        engine._backend, engine._options = settings["backend"], settings["backend_options"]
+        engine._backend = settings["backend"]
+        engine._options = check_graph_options(settings["backend_options"])
         if engine._backend != "exact":
             graph = make_graph(engine._backend, engine._options)
             engine._graph = graph.from_bytes(arrays["graph"], engine.gallery)

@@ -5,6 +5,7 @@ JSON: settings, and where each array lies. Arrays follow, each from a multiple o
 """
 
 import json
+import math
 import os
 import struct
 import uuid
@@ -23,9 +24,10 @@ _CHUNK = 1 << 24
 def write_arrays(path, settings, arrays):
     """Write settings and arrays; the file is there as a whole or, if something goes wrong, as it was before.
 
-    What is never in memory as a whole has a shape, a dtype, and a method `parts` that gives it part by part.
+    What is never in memory as a whole has a shape, a dtype, and a method `parts` that gives it part by part. Of a symbolic
+    link the file that it leads to is written.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     entries, end = {}, 0
     for name, array in arrays.items():
         begin = -(-end // _ALIGN) * _ALIGN
@@ -64,22 +66,41 @@ def read_arrays(path):
         size = os.fstat(file.fileno()).st_size
         if len(header) < length or zlib.crc32(header) != checksum:
             raise ValueError(f"{path} is damaged: its header is cut off or changed. Save the index again.")
-        record = json.loads(header)
         first = _first_byte(length)
-        if size != first + record["bytes"]:
+        try:
+            settings, n_bytes, places = _read_header(header)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged or no index: its header is wrong ({error}).") from error
+        if size != first + n_bytes:
             raise ValueError(
-                f"{path} is damaged: it has {size} bytes, and {first + record['bytes']} are expected. "
+                f"{path} is damaged: it has {size} bytes, and {first + n_bytes} are expected. "
                 "Was it copied as a whole? Save the index again."
             )
-        arrays = {name: _mapped(file, entry, first) for name, entry in record["arrays"].items()}
-    return record["settings"], arrays
+        arrays = {name: _mapped(file, first, *place) for name, place in places.items()}
+    return settings, arrays
 
 
-def _mapped(file, entry, first):
-    dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+def _read_header(header):
+    """Settings, number of bytes, and dtype, shape and place of each array, which must lie within these bytes."""
+    record = json.loads(header)
+    n_bytes, places = record["bytes"], {}
+    for name, entry in record["arrays"].items():
+        dtype, shape, offset = np.dtype(entry["dtype"]), tuple(entry["shape"]), entry["offset"]
+        # Bytes of a file taken for addresses of objects would bring the process down, or worse.
+        if dtype.hasobject or dtype.kind not in "biufUSMm":
+            raise ValueError(f"array {name!r} is of {dtype}")
+        if not all(type(number) is int and number >= 0 for number in (n_bytes, offset, *shape)):
+            raise ValueError(f"array {name!r} has a shape of {shape} at {offset!r}")
+        if offset + dtype.itemsize * math.prod(shape) > n_bytes:
+            raise ValueError(f"array {name!r} ends behind the last byte")
+        places[name] = dtype, shape, offset
+    return dict(record["settings"]), n_bytes, places
+
+
+def _mapped(file, first, dtype, shape, offset):
     if 0 in shape or dtype.itemsize == 0:
         return np.empty(shape, dtype=dtype)
-    return np.memmap(file, dtype=dtype, mode="r", offset=first + entry["offset"], shape=shape)
+    return np.memmap(file, dtype=dtype, mode="r", offset=first + offset, shape=shape)
 
 
 def parts_of(array):

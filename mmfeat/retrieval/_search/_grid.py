@@ -49,14 +49,17 @@ class Queries:
 
 def check_matrix(matrix, name, n_components=None):
     """Array of shape (n, d) of real numbers, not yet read for NaN; torch tensors are taken."""
-    if hasattr(matrix, "detach"):
-        matrix = matrix.detach().cpu().numpy()
-    matrix = check_array(matrix, dtype="numeric", ensure_all_finite=False, input_name=name)
+    matrix = check_array(to_host(matrix), dtype="numeric", ensure_all_finite=False, input_name=name)
     if n_components not in (None, matrix.shape[1]):
         raise ValueError(
             f"{name} have {matrix.shape[1]} components, the gallery has {n_components}. Encode both with one model."
         )
     return matrix
+
+
+def to_host(values):
+    """A tensor of torch as an array; anything else as it is."""
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
 def make_queries(matrix, metric, name="queries"):

@@ -5,6 +5,8 @@ from collections import Counter
 
 import numpy as np
 
+from mmfeat.retrieval._search._masks import as_mask, as_values, is_truth
+
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -19,8 +21,15 @@ class Names:
     """
 
     def __init__(self, ids, next_number):
-        self.ids, self.next_number = ids, next_number
+        self._ids, self.next_number = ids, next_number
         self._places = None
+
+    @property
+    def ids(self):
+        """The names, an array that cannot be written to: places are remembered."""
+        ids = self._ids.view()
+        ids.flags.writeable = False
+        return ids
 
     @classmethod
     def make(cls, ids, n_items):
@@ -45,7 +54,7 @@ class Names:
         """Put checked names at the end."""
         n = len(self.ids)
         same = self.ids.dtype.kind == added.dtype.kind != "O"
-        self.ids = np.concatenate([self.ids, added]) if same else _as_array([*self.ids.tolist(), *added.tolist()])
+        self._ids = np.concatenate([self.ids, added]) if same else _as_array([*self.ids.tolist(), *added.tolist()])
         if self.next_number is not None:
             self.next_number += len(added)
         if self._places is not None:
@@ -53,14 +62,15 @@ class Names:
 
     def keep(self, positions):
         """Keep the names at ascending positions."""
-        self.ids, self._places = self.ids[positions], None
+        self._ids, self._places = self.ids[positions], None
 
     def find(self, ids, name):
         """Ascending positions of items given by their names, each once."""
-        if isinstance(ids, (str, bytes)):
-            raise ValueError(f"`{name}` must be a sequence of ids. Got {ids!r} instead: write [{ids!r}].")
         places = self._where()
-        values = ids.tolist() if isinstance(ids, np.ndarray) else list(map(_plain, ids))
+        values = [_plain(value) for value in as_values(ids, name)]
+        if any(map(is_truth, values)) and not any(map(is_truth, places)):
+            raise ValueError(f"`{name}` holds truth values. Pass ids; those of a mask are `index.ids[mask]`.")
+        _check_hashable(values, name)
         missing = [value for value in values if value not in places]
         if missing:
             raise ValueError(
@@ -70,9 +80,10 @@ class Names:
 
     def choose(self, where):
         """Ascending positions of the items that a filter lets through: a mask, or names."""
-        if not _is_mask(where):
+        where = as_values(where, "where")
+        mask = as_mask(where)
+        if mask is None:
             return self.find(where, "where")
-        mask = np.asarray(where)
         if mask.shape != self.ids.shape:
             raise ValueError(
                 f"A mask must have one value an item, shape {self.ids.shape}. Got shape {mask.shape} instead."
@@ -101,28 +112,42 @@ class Names:
         return self._places
 
 
-def _is_mask(where):
-    if hasattr(where, "dtype"):
-        return str(where.dtype) in {"bool", "torch.bool"}
-    return hasattr(where, "__len__") and len(where) > 0 and all(isinstance(value, (bool, np.bool_)) for value in where)
-
-
 def _check_ids(ids, n_items):
     if isinstance(ids, str):
         raise ValueError(f"`ids` must have one value an embedding, {n_items}. Got the string {ids!r} instead.")
-    if getattr(ids, "ndim", 1) != 1:
-        raise ValueError(f"`ids` must be 1-D. Got shape {ids.shape} instead.")
+    ids = as_values(ids, "ids")
     values = list(ids)
     if len(values) != n_items:
         raise ValueError(f"`ids` must have one value an embedding, {n_items}. Got {len(values)} instead.")
+    _check_hashable(values, "ids")
     value, count = Counter(values).most_common(1)[0]
     if count > 1:
         raise ValueError(f"`ids` must be unique. {value!r} stands there {count} times.")
     if isinstance(ids, np.ndarray):
         return ids.copy()
-    if all(isinstance(value, str) for value in values):
+    # An array of strings forgets the NULs at their ends.
+    if all(isinstance(value, str) and not value.endswith("\0") for value in values):
         return np.array(values)
     return _as_array(values)
+
+
+def _check_hashable(values, name):
+    try:
+        set(values)
+    except TypeError:
+        place = next(place for place, value in enumerate(values) if not _is_hashable(value))
+        raise ValueError(
+            f"Ids must be keys of a dictionary. Value {place} of `{name}`, {values[place]!r}, is a "
+            f"{type(values[place]).__name__}. Use a tuple, say."
+        ) from None
+
+
+def _is_hashable(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _as_array(values):
@@ -130,7 +155,7 @@ def _as_array(values):
     column = np.empty(len(values), dtype=object)
     column[:] = values
     whole = all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in values)
-    return column.astype(np.int64) if whole else column
+    return column.astype(np.int64) if whole and all(-(2**63) <= value < 2**63 for value in values) else column
 
 
 def _plain(value):
@@ -144,7 +169,7 @@ def _packed(value):
     if not isinstance(value, _PLAIN):
         raise TypeError(
             f"The id {value!r} is a {type(value).__name__}, which a file of an index does not hold. "
-            "Take strings, numbers, or tuples of these."
+            "Take strings, numbers, tuples of these, or an array of dtype datetime64."
         )
     return value
 
