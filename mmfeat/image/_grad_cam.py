@@ -35,9 +35,9 @@ def grad_cam(encoder, images, score, layer=None, *, signed=False):
         Fitted; with any `pooling` but None.
     images : sequence of images
         Paths, PIL images, arrays (height, width[, 1, 3 or 4]) or bytes of image files.
-    score : array-like of shape (n_features_out_,) or (n_images, n_features_out_), or callable
+    score : array-like of shape (n_features_out,) or (n_images, n_features_out), or callable
         A direction: the score is the inner product with the features; of two dimensions, one for each picture. Or a
-        function from a torch tensor, the features of one picture, shape (n_features_out_,), to a tensor of one number.
+        function from a torch tensor, the features of one picture, shape (n_features_out,), to a tensor of one number.
     layer : str or None, default=None
         Layer whose maps are weighted, any of the network's. None: the last of the encoder's layers that gives maps;
         where none does, the last map before them. Of a network that cannot be traced only modules.
