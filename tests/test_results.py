@@ -1,6 +1,7 @@
 """The committed figures: sums are sums, tables say what records say, and the README shows them."""
 
 import csv
+import importlib.util
 import json
 from pathlib import Path
 
@@ -13,6 +14,11 @@ COMPARED = sorted(RESULTS.glob("compare_*.json"))
 
 def read(path):
     return json.loads(path.read_text("utf-8"))
+
+
+def test_every_task_is_compared():
+    names = {path.stem for path in COMPARED}
+    assert {"compare_flickr8k_en", "compare_flickr8k_zh", "compare_wikipedia", "compare_scenes_en"} <= names
 
 
 @pytest.mark.parametrize("path", COMPARED, ids=lambda path: path.stem)
@@ -39,6 +45,13 @@ def test_the_best_is_the_best_on_val_of_those_that_are_neither_transductive_nor_
     assert record["best"] == max(fair, key=lambda row: row[f"val {record['measure']}"])["system"]
     assert {"packages", "cpu", "torch_threads"} <= set(record["provenance"])
     assert record["chosen_on"] == "val"
+
+
+def test_the_readme_shows_the_comparisons_as_they_are():
+    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "benchmarks" / "update_readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.block() in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.html")), ids=lambda path: path.stem)

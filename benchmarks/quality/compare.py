@@ -231,6 +231,7 @@ def main():
         action="store_true",
         help="all seeds for the tower and for attention on flickr8k, which take minutes a seed",
     )
+    parser.add_argument("--n-seeds", type=int, default=3, help="seeds of what depends on one")
     parser.add_argument("--systems", nargs="+", help="names of systems to compare; all by default")
     parser.add_argument("--pages", type=Path, help="folder for the page with the pictures; results hold it without")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results")
@@ -241,7 +242,7 @@ def main():
     if arguments.systems:
         systems = [system for system in systems if system.name in arguments.systems]
     work = arguments.cache / name
-    found = compare(systems, splits, images, texts, work=work, verbose=True, **more)
+    found = compare(systems, splits, images, texts, work=work, n_seeds=arguments.n_seeds, verbose=True, **more)
     title = {"flickr8k": "Flickr8k", "wikipedia": "Wikipedia", "scenes": "Rendered scenes"}[arguments.data]
     if arguments.data != "wikipedia":
         title += ", captions in " + {"en": "English", "zh": "Chinese"}[arguments.language]
