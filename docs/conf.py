@@ -72,7 +72,9 @@ def write_comparisons(app):
 def comparison_rst(name, record):
     """Verdict, table and charts of a comparison."""
     measure = record["measure"]
-    figures = [column for column in record["results"][0] if " R@" in column or " mAP" in column]
+    figures = [
+        column for column in record["results"][0] if column.endswith((" R@1", " R@5", " R@10", "T mAP", "I mAP"))
+    ]
     header = ["system", *figures, measure, "fit s", "query ms", "model MB"]
     lines = [record["verdict"], "", ".. list-table::", "   :header-rows: 1", ""]
     for cells in [header, *(_cells(row, figures, measure) for row in record["results"])]:

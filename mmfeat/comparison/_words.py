@@ -47,7 +47,7 @@ def shown_rows(comparison):
     shown = []
     for row in comparison.rows:
         # The measure first, where a telephone shows it.
-        figures = {name: _number(row[name]) for name in row if " R@" in name or " mAP" in name}
+        figures = {name: _number(row[name]) for name in row if " R@" in name or name.endswith(("T mAP", "I mAP"))}
         interval = "" if row["low"] is None else f" [{row['low']:.1f}, {row['high']:.1f}]"
         spread = "" if row["std over seeds"] is None else f" ± {row['std over seeds']:.1f}"
         shown.append(
