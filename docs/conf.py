@@ -78,6 +78,8 @@ def comparison_rst(name, record):
     header = ["system", *figures, measure, "fit s", "query ms", "model MB"]
     lines = [record["verdict"], "", ".. list-table::", "   :header-rows: 1", ""]
     for cells in [header, *(_cells(row, figures, measure) for row in record["results"])]:
+        # "R@10" would be taken for an address of mail.
+        cells = [cell.replace("@", r"\@") for cell in cells]
         lines += [f"   {'* -' if place == 0 else '  -'} {cell}" for place, cell in enumerate(cells)]
     for chart in ("cost", "recall_t2i", "hubs"):
         if (RESULTS / f"{name}_{chart}.svg").exists():
