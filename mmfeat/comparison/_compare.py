@@ -148,7 +148,7 @@ class _Runs:
     def has_seeds(self, system):
         """Whether it, or any of the systems that it only adds up, gives other results with other seeds."""
         if isinstance(system, Together):
-            return any(len(self._folders[name]) > 1 for name in system.needs)
+            return system.seeded and any(len(self._folders[name]) > 1 for name in system.needs)
         return system.is_seeded
 
     def _one(self, system, place, seed, first):

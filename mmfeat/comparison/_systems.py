@@ -104,6 +104,8 @@ class Together:
         None chooses them by the score on the validation split, one after the other; weight 0 leaves a member out.
     hubness : HubnessCorrection or None, default=None
         Correction of the sum, as of a :class:`System`.
+    seeded : bool, default=True
+        Whether to add up the runs of every seed, where its members have several.
 
     Examples
     --------
@@ -116,9 +118,9 @@ class Together:
     members: tuple
     weights: tuple | None = None
     hubness: Any = None
+    seeded: bool = True
 
     supervised = False
-    is_seeded = True
 
     @property
     def needs(self):

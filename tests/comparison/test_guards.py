@@ -190,6 +190,18 @@ def test_seeds_inside_of_estimators_are_set(run, tmp_path):
     assert found[0] == found[1]
 
 
+def test_a_sum_may_take_the_first_seed_alone(run):
+    learned = System("learned", LearnedProjection(8, max_epochs=1, batch_size=40))
+    systems = [
+        learned,
+        System("CCA", CCA(2)),
+        Together("all", ("learned", "CCA")),
+        Together("one", ("learned", "CCA"), seeded=False),
+    ]
+    rows = rows_of(run(systems, n_seeds=2))
+    assert [rows[name]["seeds"] for name in ("learned", "CCA", "all", "one")] == [2, 1, 2, 1]
+
+
 def test_peak_memory_of_a_shared_process_is_not_reported(run):
     assert rows_of(run([System("CCA", CCA(2))]))["CCA"]["peak MB"] is None
 
