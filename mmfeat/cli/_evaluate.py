@@ -1,14 +1,12 @@
 """Rows of the result tables: recalls both ways, median ranks, the gallery and what chance would score."""
 
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
+from mmfeat.comparison._rows import KS, chance_recalls
 from mmfeat.metrics import match_groups, median_rank, rank_embeddings, recall_at_k
 from mmfeat.utils._pairs import split_pairs
-
-KS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ def chance(embedded):
     """The same row for a random order, in expectation."""
     n_images, n_texts = len(embedded.images), embedded.texts.shape[0]
     captions = np.bincount(embedded.groups, minlength=n_images)
-    missed = {k: np.mean([comb(n_texts - int(c), k) / comb(n_texts, k) for c in captions]) for k in KS}
-    recalls = {f"I→T R@{k}": 100 * float(1 - missed[k]) for k in KS}
-    recalls |= {f"T→I R@{k}": 100 * k / n_images for k in KS}
+    recalls = chance_recalls(embedded.groups, n_images)
     # The best of c random places among n has its median near n (1 - 2^(-1/c)).
     best_of = np.median(n_texts * (1 - 0.5 ** (1 / captions)))
     return {**recalls, "rsum": sum(recalls.values()), "I→T median": float(best_of), "T→I median": (n_images + 1) / 2}

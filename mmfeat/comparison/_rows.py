@@ -83,7 +83,7 @@ def chance_row(task, columns):
 
 
 def chance_recalls(groups, n_images, ks=KS):
-    """Recalls of a random order in percent, in expectation; none where the gallery is smaller than k."""
+    """recalls of a random order in percent, in expectation."""
     n_texts = len(groups)
     captions = np.bincount(groups, minlength=n_images)
     found = {k: 1 - np.mean([comb(n_texts - int(c), k) / comb(n_texts, k) for c in captions]) for k in ks}

@@ -176,8 +176,8 @@ def _banks(images, texts):
 
 def _run_together(job):
     start = time.perf_counter()
-    members = {split: [read_embeddings(folder, split) for folder in job.needs] for split in ("val", "test")}
-    scales, weights = choose_weights(job.task, members["val"], job.system.weights)
+    members = [read_embeddings(folder, "val") for folder in job.needs]
+    scales, weights = choose_weights(job.task, members, job.system.weights)
     record = {
         "choice": None,
         "settings": {},
