@@ -5,5 +5,13 @@ from mmfeat.text._normalizer import TextNormalizer
 from mmfeat.text._pretrained import PretrainedTextFeatures
 from mmfeat.text._tfidf_lsa import tfidf_lsa
 from mmfeat.text._word_vectors import WordVectors
+from mmfeat.utils._unknown import UnknownTextWarning
 
-__all__ = ["JiebaTokenizer", "PretrainedTextFeatures", "TextNormalizer", "WordVectors", "tfidf_lsa"]
+__all__ = [
+    "JiebaTokenizer",
+    "PretrainedTextFeatures",
+    "TextNormalizer",
+    "UnknownTextWarning",
+    "WordVectors",
+    "tfidf_lsa",
+]
