@@ -12,6 +12,12 @@ class UnknownTextWarning(UserWarning):
     ----------
     rows : tuple of int
         Positions of these texts.
+
+    Examples
+    --------
+    >>> from mmfeat.text import UnknownTextWarning
+    >>> issubclass(UnknownTextWarning, UserWarning)
+    True
     """
 
     rows: tuple = ()
