@@ -49,12 +49,20 @@ def at_import_time(tree):
             waiting += ast.iter_child_nodes(node)
 
 
+def for_type_checkers(tree):
+    """The nodes below ``if TYPE_CHECKING:``, which never run."""
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    return {node for block in blocks for statement in block.body for node in ast.walk(statement)}
+
+
 def layer_violations(tree, parts):
     own = parts[0] if len(parts) > 1 else None
     if own is not None and own not in LEVEL:
         yield f"package {own} has no level in this file; design it in"
         return
-    for node in ast.walk(tree):
+    # The package itself tells type checkers what it holds, and imports it when it is asked for.
+    unseen = for_type_checkers(tree) if parts == ("__init__.py",) else set()
+    for node in set(ast.walk(tree)) - unseen:
         for name in imported_names(node, parts):
             top, *rest = name.split(".")
             if top != "mmfeat" or not rest or rest[0] not in LEVEL or rest[0] == own:
@@ -73,7 +81,7 @@ def private_violations(tree, parts):
 
 
 def lazy_violations(tree, parts):
-    for node in at_import_time(tree):
+    for node in set(at_import_time(tree)) - for_type_checkers(tree):
         for name in imported_names(node, parts):
             if name.split(".")[0] in AT_POINT_OF_USE:
                 yield f"line {node.lineno}: {name} imported at the top"
@@ -139,11 +147,18 @@ def test_a_planted_violation_is_caught(place, source):
         ("cli/_new.py", "from ..retrieval import Retriever\nfrom sklearn.base import clone"),
         ("text/_new.py", "def f():\n    import torch\n    from PIL import Image"),
         ("utils/_compat.py", "from sklearn.base import _fit_context"),
+        ("__init__.py", "if TYPE_CHECKING:\n    from mmfeat import image"),
+        ("text/_new.py", "if TYPE_CHECKING:\n    import torch"),
         ("image/_io.py", "def f(p):\n    from PIL import Image\n    return Image.open(p)"),
     ],
 )
 def test_what_is_allowed_passes(place, source):
     assert violations(source, tuple(place.split("/"))) == []
+
+
+def output_of(code):
+    """What a program prints in a new process."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def loaded_by(statement):
@@ -159,8 +174,7 @@ del sys.modules["pandas"]
 {statement}
 print(*sorted(set(sys.modules) & set({LAZY!r})))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return result.stdout.split()
+    return output_of(code).split()
 
 
 def test_importing_everything_loads_no_heavy_library():
@@ -169,6 +183,56 @@ def test_importing_everything_loads_no_heavy_library():
 
 def test_a_heavy_library_is_noticed():
     assert loaded_by("import pandas") == ["pandas"]
+
+
+# Packages by attribute
+
+
+TOP = sorted({name.split(".")[1] for name in public_packages()})
+
+
+def test_the_package_offers_what_it_holds():
+    assert mmfeat.__all__ == TOP
+    assert dir(mmfeat) == sorted([*TOP, "__version__"])
+
+
+@pytest.mark.situation("mmfeat.fusion.CCA after `import mmfeat` alone", "the package is imported when it is asked for")
+def test_packages_are_attributes():
+    code = "import mmfeat\nprint(mmfeat.fusion.CCA.__name__, mmfeat.retrieval.Retriever.__module__)"
+    assert output_of(code).split() == ["CCA", "mmfeat.retrieval._retriever"]
+
+
+@pytest.mark.situation("from mmfeat import *", "all packages, by their names, and nothing else")
+def test_star_gives_the_packages():
+    code = "old = {*globals(), 'old'}\nfrom mmfeat import *\nprint(*sorted(set(globals()) - old))"
+    assert output_of(code).split() == TOP
+
+
+@pytest.mark.situation(
+    "several threads use packages of mmfeat for the first time at once", "each gets the same packages"
+)
+def test_threads_may_ask_for_packages_at_once():
+    code = f"""
+import mmfeat
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(8) as pool:
+    modules = list(pool.map(lambda name: getattr(mmfeat, name), {TOP * 4!r}))
+print(len(set(modules)), all(mmfeat.__dict__[module.__name__.split(".")[1]] is module for module in modules))
+"""
+    assert output_of(code).split() == [str(len(TOP)), "True"]
+
+
+@pytest.mark.situation("mmfeat.nonsense", "AttributeError with the packages there are")
+def test_what_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"'mmfeat' has no attribute 'nonsense'.* fusion, image"):
+        mmfeat.nonsense  # noqa: B018
+    assert not hasattr(mmfeat, "Retriever")
+    with pytest.raises(ImportError, match="cannot import name 'nonsense'"):
+        exec("from mmfeat import nonsense")
+
+
+def test_asking_for_every_package_loads_no_heavy_library():
+    assert loaded_by("import mmfeat\nfor name in mmfeat.__all__:\n    getattr(mmfeat, name)\ndir(mmfeat)") == []
 
 
 def house_order(name):
