@@ -9,6 +9,7 @@ from mmfeat.caching._content import first_parts, meaning_of_strings
 from mmfeat.caching._digests import Digests
 from mmfeat.caching._fingerprint import describe
 from mmfeat.caching._rows import Gathered
+from mmfeat.utils._unknown import UnknownTextWarning, warn_unknown, zero_rows
 
 # Rows that are computed before they are written: as many as take some seconds, which is what a kill can lose.
 _FIRST_BATCH = 32
@@ -44,7 +45,9 @@ class Call:
         self._transformer = transformer
         self._store = store
         self._rows = rows
-        self._digests = Digests(rows, meaning_of_strings(transformer), store)
+        meaning = meaning_of_strings(transformer)
+        self._takes_texts = meaning == "text"
+        self._digests = Digests(rows, meaning, store)
         prefix = identity[:_KEY_OF_TRANSFORMER]
         self._note = prefix, describe(transformer)
         self._keys = [None if digest is None else prefix + digest for digest in self._digests.of_row]
@@ -74,7 +77,11 @@ class Call:
             self._gathered.copy(row, others)
         self.errors += [(row, *error[1:]) for error in self.errors for row in copies.get(error[0], ())]
         self.errors.sort(key=lambda error: error[0])
-        return self._gathered.result()
+        result = self._gathered.result()
+        if self._takes_texts:  # rows from the cache as well as those of each batch, in one warning
+            name = type(self._transformer).__name__
+            warn_unknown(zero_rows(result), f"the rows of {name} are zeros, which are similar to nothing")
+        return result
 
     def _find(self, positions):
         """Take the rows that are kept; return the keys of the others."""
@@ -100,7 +107,7 @@ class Call:
         batch = [row for row in batch if self._keys[row] not in asked or self._keys[row] in missing]
         if not batch:
             return
-        with _naming_rows(batch):
+        with _naming_rows(batch, hidden=UnknownTextWarning if self._takes_texts else ()):
             output = self._transformer.transform(self._rows.take(batch))
             if hasattr(output, "in_parts"):  # bags too many for one call to hold, computed when they are asked for
                 output = list(output)
@@ -166,7 +173,7 @@ def _errors_of(transformer):
 
 
 @contextmanager
-def _naming_rows(batch):
+def _naming_rows(batch, hidden=()):
     """Let errors and warnings that name a row of the batch ("image 3") name it as the caller counts."""
     told: list = []
     try:
@@ -178,7 +185,8 @@ def _naming_rows(batch):
         raise
     finally:
         for warning in told:
-            warnings.warn(_renamed(str(warning.message), batch), warning.category, stacklevel=8)
+            if not issubclass(warning.category, hidden):
+                warnings.warn(_renamed(str(warning.message), batch), warning.category, stacklevel=8)
 
 
 def _renamed(text, batch):

@@ -11,6 +11,8 @@ from mmfeat.utils._optional import import_optional
 
 _PURPOSE = "PretrainedTextFeatures"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# What sentencepiece puts before each word; alone it is white space.
+_BLANK = "\u2581"
 # Batches that are sorted by length together.
 _WINDOW = 64
 
@@ -63,8 +65,10 @@ class StaticModel:
             raise ValueError(f"{place} holds no tokenizer.json, so that texts cannot be cut. Fetch the model anew.")
         self._tokenizer = tokenizers.Tokenizer.from_file(str(place / "tokenizer.json"))
         self._tokenizer.no_padding()
+        unknown = self._unknown(described["model"])
         # model2vec, which names its table so, leaves out unknown tokens; sentence-transformers takes the vector of "unknown".
-        self._skipped = self._unknown(described["model"]) if "embeddings" in tensors else None
+        self._skipped = unknown if "embeddings" in tensors else None
+        self._meaningless = {unknown, self._tokenizer.token_to_id(_BLANK)}
         self.width = self._table.shape[1]
 
     def encode(self, texts, *, pooling, max_length, precision, batch_size):
@@ -76,9 +80,9 @@ class StaticModel:
         else:
             self._tokenizer.enable_truncation(max_length)
         for start in range(0, len(texts), batch_size):
-            batch = [_SURROGATE.sub("\ufffd", text) for text in texts[start : start + batch_size]]
+            batch = [_readable(text) for text in texts[start : start + batch_size]]
             encodings = self._tokenizer.encode_batch(batch, add_special_tokens=False)
-            vectors = np.stack([self._mean([i for i in encoding.ids if i != self._skipped]) for encoding in encodings])
+            vectors = np.stack([self._mean(encoding.ids) for encoding in encodings])
             yield np.arange(start, start + len(batch)), vectors, sum(bool(e.overflowing) for e in encodings)
 
     def _unknown(self, model):
@@ -87,10 +91,14 @@ class StaticModel:
         return model.get("unk_id") if name is None else self._tokenizer.token_to_id(name)
 
     def _mean(self, ids):
+        """Mean of the vectors of tokens; zeros if none of them means anything."""
+        if self._meaningless.issuperset(ids):
+            return np.zeros(self.width, np.float32)
+        ids = [number for number in ids if number != self._skipped]
         rows = self._table[ids]
         if self._weights is not None:
             rows = rows * self._weights[ids, None].astype(np.float32)
-        return rows.mean(0, dtype=np.float64).astype(np.float32) if len(ids) else np.zeros(self.width, np.float32)
+        return rows.mean(0, dtype=np.float64).astype(np.float32)
 
 
 class TransformerModel:
@@ -111,6 +119,7 @@ class TransformerModel:
             place, trust_remote_code=False, local_files_only=True
         )
         refuse_no_vocabulary(self._tokenizer, place)
+        self._meaningless = self._marks()
         self._own_length = read_json(place / "sentence_bert_config.json", {}).get("max_seq_length")
         self.width = self._network.config.hidden_size
 
@@ -140,8 +149,17 @@ class TransformerModel:
                 rows = order[first : first + batch_size]
                 with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=half):
                     vectors = self._forward([ids[row] for row in rows], pooling)
+                # Marks of start and end have vectors as well, which would answer for a text of which nothing is known.
+                vectors[[self._meaningless.issuperset(ids[row]) for row in rows]] = 0
                 yield start + rows, vectors, n_cut
                 n_cut = 0
+
+    def _marks(self):
+        """Numbers of the tokens that stand for no word: of start, end and padding, white space, and "unknown"."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        unknown = getattr(getattr(backend, "model", None), "unk_token", None)
+        vocabulary = self._tokenizer.get_vocab()
+        return {*self._tokenizer.all_special_ids, vocabulary.get(unknown), vocabulary.get(_BLANK)} - {None}
 
     def _limit(self, max_length):
         longest = self.longest
@@ -159,7 +177,7 @@ class TransformerModel:
 
     def _tokens(self, texts, limit):
         """Numbers of the tokens of each text, and how many texts were too long."""
-        texts = [_SURROGATE.sub("\ufffd", text) for text in texts]
+        texts = [_readable(text) for text in texts]
         coded = self._tokenizer(texts, truncation=limit is not None, max_length=limit, padding=False)
         encodings = getattr(coded, "encodings", None) or []
         return coded["input_ids"], sum(bool(encoding.overflowing) for encoding in encodings)
@@ -182,6 +200,11 @@ class TransformerModel:
         # What a network makes of padding may be anything, even NaN; a text without tokens gives zeros.
         total = torch.where(mask[..., None], hidden, 0).sum(1)
         return (total / mask.sum(1, keepdim=True).clamp(min=1)).cpu().numpy()
+
+
+def _readable(text):
+    """A text that any tokenizer takes; nothing of one that is white space alone, for which some have tokens."""
+    return _SURROGATE.sub("\ufffd", text) if text.strip() else ""
 
 
 def refuse_no_vocabulary(tokenizer, place):

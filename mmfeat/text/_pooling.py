@@ -7,6 +7,8 @@ from scipy import sparse
 
 # Of vectors worked on at once: they should stay in a processor's cache.
 _CACHED_FLOATS = 1 << 17
+# Of sums in float32, as a share of the length of a row.
+_ROUNDING = 1e-6
 
 
 def idf_weights(corpus):
@@ -137,6 +139,21 @@ def common_components(features, n_components):
     components = vectors[:, ::-1][:, :n_components].T
     signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])
     return (components * signs[:, None]).astype(np.float32)
+
+
+def remove_components(features, components):
+    """Take out of each row its part along some components, in place.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_texts, dim), dtype float32
+    components : ndarray of shape (n_components, dim), dtype float32
+        Orthonormal.
+    """
+    lengths = np.linalg.norm(features, axis=1)
+    features -= (features @ components.T) @ components
+    # What is left of a text that is all in the components is no more than rounding.
+    features[np.linalg.norm(features, axis=1) <= _ROUNDING * lengths] = 0
 
 
 def _occurrences(corpus, weights):

@@ -13,6 +13,7 @@ from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
 from mmfeat.utils._device import resolve_device
 from mmfeat.utils._progress import progress
+from mmfeat.utils._unknown import warn_unknown, zero_rows
 from mmfeat.utils._validation import check_texts
 
 
@@ -60,7 +61,8 @@ class PretrainedTextFeatures(SequenceTransformer):
     The model is loaded when it is needed and is not pickled: its folder must still be there, unchanged, when a pickled
     estimator is used. Rows are not normalised, also where a model of sentence-transformers does so at its end:
     :class:`~sklearn.preprocessing.Normalizer` does. A row does not depend on the texts beside it, up to rounding.
-    Texts without any token become rows of zeros. Models that want a prompt, such as ``"query: "``, get it from the user.
+    Texts without a token that the model knows, such as empty ones or a single emoji, become rows of zeros, and an
+    :class:`UnknownTextWarning` names them. Models that want a prompt, such as ``"query: "``, get it from the user.
 
     References
     ----------
@@ -180,6 +182,7 @@ class PretrainedTextFeatures(SequenceTransformer):
                 UserWarning,
                 stacklevel=2,
             )
+        warn_unknown(zero_rows(features), "PretrainedTextFeatures gives zeros, which are similar to nothing")
         return features
 
     def get_feature_names_out(self, input_features=None):

@@ -6,9 +6,13 @@ from numbers import Integral
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
+from sklearn.preprocessing import Normalizer
 
 from mmfeat.text._jieba import JiebaTokenizer
+from mmfeat.utils._unknown import warn_unknown, zero_rows
 from mmfeat.utils._validation import check_texts
+
+_UNKNOWN = "the TF-IDF pipeline gives zeros, which are similar to nothing"
 
 
 class _CheckedTfidf(TfidfVectorizer):
@@ -18,10 +22,15 @@ class _CheckedTfidf(TfidfVectorizer):
         return self._learn(super().fit, raw_documents, y)
 
     def fit_transform(self, raw_documents, y=None):
-        return self._learn(super().fit_transform, raw_documents, y)
+        return self._told(self._learn(super().fit_transform, raw_documents, y))
 
     def transform(self, raw_documents):
-        return super().transform(self._cut(check_texts(raw_documents)))
+        return self._told(super().transform(self._cut(check_texts(raw_documents))))
+
+    def _told(self, matrix):
+        """Return the result, once the texts without a known term are named."""
+        warn_unknown(zero_rows(matrix), _UNKNOWN)
+        return matrix
 
     def build_preprocessor(self):
         return partial(_unless_cut, super().build_preprocessor())
@@ -72,7 +81,10 @@ class _CheckedTfidf(TfidfVectorizer):
 
 
 class _InnerTfidf(_CheckedTfidf):
-    """The same, as a step before another: stays sparse when the pipeline is asked for data frames."""
+    """The same as a step before another, which names unknown texts: stays sparse when data frames are asked for."""
+
+    def _told(self, matrix):
+        return matrix
 
     def set_output(self, *, transform=None):
         return self
@@ -83,6 +95,14 @@ class _InnerUnion(FeatureUnion):
 
     def set_output(self, *, transform=None):
         return self
+
+
+class _UnitLength(Normalizer):
+    """Normalizer that names the rows of zeros, of texts without a known term; they stay zeros."""
+
+    def transform(self, X, copy=None):
+        warn_unknown(zero_rows(X), _UNKNOWN)
+        return super().transform(X, copy=copy)
 
 
 def _unless_cut(function, document):

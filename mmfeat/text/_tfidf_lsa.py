@@ -4,16 +4,20 @@ import os
 from numbers import Integral, Real
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import norm
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import Normalizer
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mmfeat.text._jieba import JiebaTokenizer
 from mmfeat.text._stop_words import resolve_stop_words
-from mmfeat.text._tfidf import _CheckedTfidf, _InnerTfidf, _InnerUnion
+from mmfeat.text._tfidf import _CheckedTfidf, _InnerTfidf, _InnerUnion, _UnitLength
 from mmfeat.utils._compat import Interval, StrOptions, validate_params
+
+# Of float32 sums of some ten thousand terms, as a share of the length of a row.
+_ROUNDING = 1e-5
 
 
 class _LSA(TruncatedSVD):
@@ -27,7 +31,17 @@ class _LSA(TruncatedSVD):
                 f"Got {self.n_components} instead. Reduce `n_components`, lower `min_df`, or pass `n_components=None` "
                 "to keep the TF-IDF matrix."
             )
-        return super().fit_transform(X, y)
+        super().fit_transform(X, y)
+        return self.transform(X)
+
+    def transform(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        reduced = X @ self.components_.T
+        # Rows of which the components hold rounding errors alone; at length 1 these would pass for meaning.
+        lengths = norm(X, axis=1) if sparse.issparse(X) else np.linalg.norm(X, axis=1)
+        reduced[np.linalg.norm(reduced, axis=1) <= _ROUNDING * lengths] = 0
+        return reduced
 
     def get_feature_names_out(self, input_features=None):
         check_is_fitted(self)
@@ -94,10 +108,10 @@ def tfidf_lsa(
     pipeline : sklearn.pipeline.Pipeline
         Not fitted, with the steps ``"tfidf"`` and, unless `n_components` is None, ``"svd"`` and ``"normalizer"``. Takes
         a sequence of n str; gives an ndarray (n, `n_components`) or a CSR matrix (n, n_terms), float32, its rows of
-        length 1, or 0 for a text without a known term. `fit` and `transform` raise ValueError if a row is no str (the
-        message names it), `fit` also if there are fewer texts or terms than `n_components`, or no term at all. With words
-        and characters ``"tfidf"`` is a FeatureUnion of ``"word"`` and ``"char"``, each half of the weight, and there is
-        always a ``"normalizer"``.
+        length 1, or 0 for a text without a known term, which an :class:`UnknownTextWarning` names. `fit` and `transform`
+        raise ValueError if a row is no str (the message names it), `fit` also if there are fewer texts or terms than
+        `n_components`, or no term at all. With words and characters ``"tfidf"`` is a FeatureUnion of ``"word"`` and
+        ``"char"``, each half of the weight, and there is always a ``"normalizer"``.
 
     Raises
     ------
@@ -152,7 +166,7 @@ def tfidf_lsa(
     if n_components is not None:
         steps.append(("svd", _svd(n_components, random_state)))
     if n_components is not None or joined:
-        steps.append(("normalizer", Normalizer()))
+        steps.append(("normalizer", _UnitLength()))
     return Pipeline(steps)
 
 

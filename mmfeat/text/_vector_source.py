@@ -3,13 +3,40 @@
 import os
 from pathlib import Path
 
+from sklearn.utils.validation import check_is_fitted
+
+from mmfeat.text._corpus import cut_texts
 from mmfeat.text._vector_cache import open_vectors, stamp
 from mmfeat.text._vector_store import MemoryStore, from_gensim
 from mmfeat.utils._base import SequenceTransformer
+from mmfeat.utils._validation import check_texts
 
 
 class VectorSource(SequenceTransformer):
-    """Base with the parameters `vectors`, `encoding` and `cache_dir`, and the vectors they stand for."""
+    """Base with the parameters `vectors`, `tokenizer`, `encoding` and `cache_dir`, and the vectors they stand for."""
+
+    def count_oov(self, X):
+        """Count the words of texts that have no vector of their own.
+
+        Parameters
+        ----------
+        X : sequence of str
+
+        Returns
+        -------
+        rate : float
+            Their share, each word counted as often as it occurs; 0 if there are no words at all.
+        words : list of (str, int)
+            The most frequent 50 of them and how often they occur.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`transform`.
+        """
+        check_is_fitted(self)
+        corpus = cut_texts(check_texts(X), self.tokenizer)
+        return corpus.misses(self._checked_store().rows(corpus.words) >= 0)
 
     def _forget_store(self):
         self._opened = None

@@ -7,11 +7,20 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from mmfeat.text._corpus import cut_texts
-from mmfeat.text._pooling import bags, common_components, idf_weights, maxima, sif_weights, weighted_means
+from mmfeat.text._pooling import (
+    bags,
+    common_components,
+    idf_weights,
+    maxima,
+    remove_components,
+    sif_weights,
+    weighted_means,
+)
 from mmfeat.text._subwords import word_table
 from mmfeat.text._training import train_vectors
 from mmfeat.text._vector_source import VectorSource
 from mmfeat.utils._compat import HasMethods, Interval, StrOptions, _fit_context
+from mmfeat.utils._unknown import warn_unknown, zero_rows
 from mmfeat.utils._validation import check_texts
 
 
@@ -83,7 +92,8 @@ class WordVectors(VectorSource):
 
     Notes
     -----
-    A text without a known word, such as an empty one, becomes a row of zeros, or a bag of no vectors.
+    A text without a known word, such as an empty one, becomes a row of zeros, or a bag of no vectors, and an
+    :class:`UnknownTextWarning` names such rows.
 
     A file of vectors is converted when it is first used, to a file that is mapped into memory afterwards: it opens at once,
     costs the memory of the words that are met, and processes share it. It is converted again when its size changes, or
@@ -201,7 +211,7 @@ class WordVectors(VectorSource):
         """
         corpus = cut_texts(check_texts(X), self.tokenizer)
         self._learn(corpus)
-        return self._pooled(corpus)
+        return self._told(self._pooled(corpus))
 
     def transform(self, X):
         """Describe texts.
@@ -222,7 +232,7 @@ class WordVectors(VectorSource):
             another :meth:`fit`.
         """
         check_is_fitted(self)
-        return self._pooled(cut_texts(check_texts(X), self.tokenizer))
+        return self._told(self._pooled(cut_texts(check_texts(X), self.tokenizer)))
 
     def get_feature_names_out(self, input_features=None):
         """Names ``wordvectors0``, ``wordvectors1``, ...; of bags, those of their columns.
@@ -238,29 +248,6 @@ class WordVectors(VectorSource):
         """
         check_is_fitted(self)
         return np.array([f"wordvectors{column}" for column in range(self.n_features_out_)], dtype=object)
-
-    def count_oov(self, X):
-        """Count the words of texts that have no vector of their own.
-
-        Parameters
-        ----------
-        X : sequence of str
-
-        Returns
-        -------
-        rate : float
-            Their share, each word counted as often as it occurs; 0 if there are no words at all.
-        words : list of (str, int)
-            The most frequent 50 of them and how often they occur.
-
-        Raises
-        ------
-        ValueError
-            As in :meth:`transform`.
-        """
-        check_is_fitted(self)
-        corpus = cut_texts(check_texts(X), self.tokenizer)
-        return corpus.misses(self._checked_store().rows(corpus.words) >= 0)
 
     def set_output(self, *, transform=None):
         """Say what matrices are given as; bags stay lists.
@@ -308,6 +295,11 @@ class WordVectors(VectorSource):
             n_common = min(self.n_common, self.n_features_out_)
             self.common_components_ = common_components(self._weighted(corpus, table, known), n_common)
 
+    def _told(self, features):
+        given = "bags of no vectors" if self.pooling is None else "zeros, which are similar to nothing"
+        warn_unknown(zero_rows(features), f"WordVectors gives {given}")
+        return features
+
     def _pooled(self, corpus):
         table, known, _ = word_table(self._checked_store(), corpus.words, self.oov)
         if self.pooling is None:
@@ -317,7 +309,7 @@ class WordVectors(VectorSource):
             return maxima(corpus, table, known)
         features = self._weighted(corpus, table, known)
         if self.pooling == "sif":
-            features -= (features @ self.common_components_.T) @ self.common_components_
+            remove_components(features, self.common_components_)
         return features
 
     def _weighted(self, corpus, table, known):

@@ -20,7 +20,7 @@ TEXTS = ["a red ball", "红色的球", "two dogs run and run", "x", "", "一只�
 
 
 def by_hand(folder, texts, pooling):
-    """Each text alone through the network, with no padding, in float64."""
+    """Each text alone through the network, with no padding, in float64; zeros for one of white space."""
     network = transformers.BertModel.from_pretrained(folder).double().eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     rows = []
@@ -29,7 +29,8 @@ def by_hand(folder, texts, pooling):
             hidden = network(**tokenizer(text, return_tensors="pt", truncation=True, max_length=40)).last_hidden_state[
                 0
             ]
-        rows.append(hidden[0].numpy() if pooling == "cls" else hidden.numpy().mean(0))
+        row = hidden[0].numpy() if pooling == "cls" else hidden.numpy().mean(0)
+        rows.append(row if text.strip() else np.zeros_like(row))
     return np.array(rows)
 
 
