@@ -72,7 +72,16 @@ def encode_texts(towers, texts, *, templates, max_length, batch_size, normalize)
         if len(templates) > 1:
             vectors = vectors.reshape(len(part), len(templates), -1).mean(1)
             vectors = unit_rows(vectors) if normalize else vectors
+        # Marks of start and end, and the words of a template, have a vector as well, which would answer for nothing.
+        vectors[~_known(towers, part, limit)] = 0
         yield slice(start, start + len(part)), vectors, int(np.reshape(too_long, (len(part), -1)).any(1).sum())
+
+
+def _known(towers, texts, limit):
+    """Whether each text has a token that stands for something."""
+    ids, _ = towers.tokenize(texts, limit)
+    pairs = zip(texts, ids, strict=True)
+    return np.array([bool(text.strip()) and not towers.wordless.issuperset(row) for text, row in pairs])
 
 
 def check_templates(templates):

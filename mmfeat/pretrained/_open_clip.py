@@ -8,6 +8,7 @@ from mmfeat.pretrained._folder import OPEN_CLIP_WEIGHTS, PURPOSE
 from mmfeat.pretrained._transformers import exact_float32, middle_of_strip
 from mmfeat.text._model_folder import read_json
 from mmfeat.utils._optional import import_optional
+from mmfeat.utils._unknown import wordless_tokens
 
 
 class OpenClipTowers:
@@ -43,6 +44,8 @@ class OpenClipTowers:
         self._tokenizer = open_clip.get_tokenizer(name, **safe)
         self.width = config["embed_dim"]
         self.longest = self._tokenizer.context_length
+        inner = getattr(self._tokenizer, "tokenizer", None)  # of transformers; those of open_clip know every byte
+        self.wordless = wordless_tokens(inner) if hasattr(inner, "all_special_ids") else set()
         self.scale = float(network.logit_scale.float().exp())
         self.bias = 0.0 if network.logit_bias is None else float(network.logit_bias)
 

@@ -9,6 +9,7 @@ from mmfeat.image._pixels import is_strip
 from mmfeat.pretrained._folder import PURPOSE
 from mmfeat.text._language_model import refuse_no_vocabulary, silenced
 from mmfeat.utils._optional import import_optional
+from mmfeat.utils._unknown import wordless_tokens
 
 # Its text tower was trained on sentences filled up to one length, and reads the last place.
 _FILLED = "siglip"
@@ -50,6 +51,7 @@ class TransformersTowers:
             self._processor = _load_part(transformers.AutoImageProcessor, folder, "image processor", options)
             self._tokenizer = _load_part(transformers.AutoTokenizer, folder, "tokenizer", options)
         refuse_no_vocabulary(self._tokenizer, folder)
+        self.wordless = wordless_tokens(self._tokenizer)
         config = self._network.config
         positions = config.text_config.max_position_embeddings
         self.longest = min(positions, self._tokenizer.model_max_length)

@@ -16,6 +16,7 @@ from mmfeat.utils._base import SequenceTransformer
 from mmfeat.utils._compat import Interval, StrOptions, _fit_context
 from mmfeat.utils._device import resolve_device, uses_bfloat16
 from mmfeat.utils._progress import progress
+from mmfeat.utils._unknown import warn_unknown, zero_rows
 from mmfeat.utils._validation import check_images, check_texts
 
 
@@ -225,6 +226,8 @@ class TwoTower(SequenceTransformer):
             trouble = describe(towers, items, features, bar)
         if trouble:
             warnings.warn(trouble, UserWarning, stacklevel=3)
+        if self.tower == "text":
+            warn_unknown(zero_rows(features), "TwoTower gives zeros, which are similar to nothing")
         return features
 
     def get_feature_names_out(self, input_features=None):

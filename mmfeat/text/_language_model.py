@@ -8,11 +8,10 @@ import numpy as np
 from mmfeat.text._model_folder import digest, find_folder, modules, own_pooling, read_json, weight_files
 from mmfeat.utils._device import uses_bfloat16
 from mmfeat.utils._optional import import_optional
+from mmfeat.utils._unknown import BLANK, wordless_tokens
 
 _PURPOSE = "PretrainedTextFeatures"
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What sentencepiece puts before each word; alone it is white space.
-_BLANK = "\u2581"
 # Batches that are sorted by length together.
 _WINDOW = 64
 
@@ -68,7 +67,7 @@ class StaticModel:
         unknown = self._unknown(described["model"])
         # model2vec, which names its table so, leaves out unknown tokens; sentence-transformers takes the vector of "unknown".
         self._skipped = unknown if "embeddings" in tensors else None
-        self._meaningless = {unknown, self._tokenizer.token_to_id(_BLANK)}
+        self._meaningless = {unknown, self._tokenizer.token_to_id(BLANK)}
         self.width = self._table.shape[1]
 
     def encode(self, texts, *, pooling, max_length, precision, batch_size):
@@ -119,7 +118,7 @@ class TransformerModel:
             place, trust_remote_code=False, local_files_only=True
         )
         refuse_no_vocabulary(self._tokenizer, place)
-        self._meaningless = self._marks()
+        self._meaningless = wordless_tokens(self._tokenizer)
         self._own_length = read_json(place / "sentence_bert_config.json", {}).get("max_seq_length")
         self.width = self._network.config.hidden_size
 
@@ -153,13 +152,6 @@ class TransformerModel:
                 vectors[[self._meaningless.issuperset(ids[row]) for row in rows]] = 0
                 yield start + rows, vectors, n_cut
                 n_cut = 0
-
-    def _marks(self):
-        """Numbers of the tokens that stand for no word: of start, end and padding, white space, and "unknown"."""
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        unknown = getattr(getattr(backend, "model", None), "unk_token", None)
-        vocabulary = self._tokenizer.get_vocab()
-        return {*self._tokenizer.all_special_ids, vocabulary.get(unknown), vocabulary.get(_BLANK)} - {None}
 
     def _limit(self, max_length):
         longest = self.longest

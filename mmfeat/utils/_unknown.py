@@ -7,6 +7,8 @@ import numpy as np
 from scipy import sparse
 
 _N_NAMED = 5
+# What sentencepiece puts before each word; alone it is white space.
+BLANK = "\u2581"
 
 
 class UnknownTextWarning(UserWarning):
@@ -74,6 +76,23 @@ def zero_rows(features):
         return np.flatnonzero(np.asarray((features != 0).sum(axis=1)) == 0)
     features = np.asarray(features)
     return np.flatnonzero(~features.reshape(len(features), -1).any(axis=1))
+
+
+def wordless_tokens(tokenizer):
+    """Find the tokens that stand for no word: of start, end and padding, white space, and "unknown".
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+
+    Returns
+    -------
+    numbers : set of int
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    unknown = getattr(getattr(backend, "model", None), "unk_token", None)
+    vocabulary = tokenizer.get_vocab()
+    return {*tokenizer.all_special_ids, vocabulary.get(unknown), vocabulary.get(BLANK)} - {None}
 
 
 def name_rows(rows):

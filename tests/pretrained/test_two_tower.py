@@ -21,11 +21,12 @@ from mmfeat.metrics import rank_embeddings
 from mmfeat.pretrained import TwoTower, _folder, _shared
 from mmfeat.pretrained._folder import kind_of
 from mmfeat.retrieval import Retriever
+from mmfeat.text import UnknownTextWarning
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-TEXTS = ["a red ball", "two dogs run and", "x", "", "红色的球 cat", "blue cube, blue cat!", "cat"]
+TEXTS = ["a red ball", "two dogs run and", "ball", "dog dog", "红色的球 cat", "blue cube, blue cat!", "cat"]
 PADDING = {"clip": {}, "chinese_clip": {}, "siglip": {"padding": "max_length", "max_length": 32}}
 
 
@@ -546,3 +547,16 @@ def test_a_name_is_looked_up_on_the_hub_once_for_safe_files_only(tiny_clip, tiny
 def test_a_missing_extra_is_named(copy, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     refuses(copy, r"mmfeat\[pretrained\]", ImportError)
+
+
+@pytest.mark.situation("empty texts, and texts of which a tower knows no token", "the zero vector, and one warning")
+@pytest.mark.parametrize("templates", [None, ["a {}", "the {} dog"]])
+def test_texts_without_a_known_token_are_zero(folder, templates):
+    knows_few = json.loads((folder / "config.json").read_text("utf-8"))["model_type"] == "chinese_clip"
+    texts = ["cat", "", "a ball", " \n", *(["ж"] if knows_few else [])]
+    tower = TwoTower(folder, "text", templates=templates, batch_size=2, device="cpu").fit(texts)
+    with pytest.warns(UnknownTextWarning) as told:
+        found = tower.transform(texts)
+    unknown = [1, 3, 4][: len(texts) - 2]
+    assert [warning.message.rows for warning in told] == [tuple(unknown)]
+    assert np.flatnonzero(~found.any(axis=1)).tolist() == unknown
