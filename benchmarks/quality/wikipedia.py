@@ -116,7 +116,7 @@ def both_maps(images, texts, labels):
     """Mean average precision of both directions; what is of the query's class is right."""
     relevance = match_groups(labels, labels)
     pairs = ((images, texts), (texts, images))
-    return [mean_average_precision(rank_embeddings(*pair, relevance)) for pair in pairs]
+    return [mean_average_precision(rank_embeddings(*pair, relevance=relevance)) for pair in pairs]
 
 
 def choose_all(train):

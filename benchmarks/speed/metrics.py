@@ -35,8 +35,8 @@ def both_ways():
 
     def every_metric():
         ranks = {
-            "i2t": rank_embeddings(images, texts, relevance),
-            "t2i": rank_embeddings(texts, images, relevance.T.tocsr()),
+            "i2t": rank_embeddings(images, texts, relevance=relevance),
+            "t2i": rank_embeddings(texts, images, relevance=relevance.T.tocsr()),
         }
         for part in ranks.values():
             for k in (1, 5, 10):

@@ -55,8 +55,8 @@ def scores_of(embedded):
     """
     relevance = match_groups(np.arange(len(embedded.images)), embedded.groups)
     ranks = {
-        "I→T": rank_embeddings(embedded.images, embedded.texts, relevance),
-        "T→I": rank_embeddings(embedded.texts, embedded.images, relevance.T.tocsr()),
+        "I→T": rank_embeddings(embedded.images, embedded.texts, relevance=relevance),
+        "T→I": rank_embeddings(embedded.texts, embedded.images, relevance=relevance.T.tocsr()),
     }
     recalls = {f"{way} R@{k}": 100 * recall_at_k(rank, k=k) for way, rank in ranks.items() for k in KS}
     medians = {f"{way} median": median_rank(rank) for way, rank in ranks.items()}

@@ -85,7 +85,7 @@ def run_search(
     text = f"{len(ids[0])} {kinds[0]}s answered by {k} of {len(ids[1])} {kinds[1]}s each. Written: {out}"
     if relevance is not None:
         known = np.flatnonzero(np.diff(relevance.indptr))
-        ranks = rank_embeddings(embedded[0][known], embedded[1], relevance[known])
+        ranks = rank_embeddings(embedded[0][known], embedded[1], relevance=relevance[known])
         record["recall"] = {at: recall_at_k(ranks, k=at) for at in _KS if at <= ranks.n_gallery}
         record["n_queries_with_truth"] = len(known)
         told = ", ".join(f"R@{at} {100 * value:.1f} %" for at, value in record["recall"].items())

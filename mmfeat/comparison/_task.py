@@ -57,7 +57,7 @@ class Task:
         ways = {"i2t": (images, texts), "t2i": (texts, images)}
         if hubness is None:
             return {
-                way: rank_embeddings(*ways[way], relevance, groups=groups)
+                way: rank_embeddings(*ways[way], relevance=relevance, groups=groups)
                 for way, relevance, groups in self.relevances(split)
             }
         functions = self.score_functions(images, texts, hubness=hubness, banks=banks)
@@ -66,7 +66,7 @@ class Task:
             way: rank_scored(
                 functions[way][1],
                 functions[way][0],
-                relevance,
+                relevance=relevance,
                 groups=groups,
                 block_size=len(functions[way][0]) if whole else None,
             )
@@ -84,7 +84,7 @@ class Task:
     def rank_scores(self, split, scores):
         """Rankings both ways of matrices of scores, by direction."""
         return {
-            way: rank_scored(lambda block: block, scores[way], relevance, groups=groups)
+            way: rank_scored(lambda block: block, scores[way], relevance=relevance, groups=groups)
             for way, relevance, groups in self.relevances(split)
         }
 

@@ -7,6 +7,7 @@ from scipy import linalg, sparse
 
 from mmfeat.fusion._moments import Moments
 from mmfeat.fusion._solve import leading_svd
+from mmfeat.utils._ranks import average_precisions, first_ranks_both_ways, relevant_ranks, tie_tolerance
 from mmfeat.utils._rows import unit_rows
 
 _N_FOLDS = 5
@@ -54,7 +55,7 @@ class Fold:
         The first ``n_images`` are one caption of each image, in the order of `X`.
     owners : ndarray of shape (n_captions,), dtype int
         Row of `X` that each caption belongs to.
-    relevance : ndarray of shape (n_captions, n_images), dtype bool, or None
+    relevance : csr_array of shape (n_captions, n_images), or None
         Captions and images that share a label, where there are labels.
     """
 
@@ -62,7 +63,7 @@ class Fold:
     X: np.ndarray
     y: np.ndarray
     owners: np.ndarray
-    relevance: np.ndarray | None
+    relevance: sparse.csr_array | None
 
 
 def accumulate_folds(X, y, groups, sample_weight, labels=None, device="cpu"):
@@ -218,19 +219,18 @@ class _Embedded:
     images: np.ndarray
     captions: np.ndarray
     owners: np.ndarray
-    relevance: np.ndarray | None
+    relevance: sparse.csr_array | None
 
     def score(self, power, n_components):
         """Mean over both directions of the recalls at 1, 5 and 10, or of the average precision where there are labels."""
         weights = (self.strengths**power)[:n_components]
         images, captions = (unit_rows(view[:, :n_components] * weights) for view in (self.images, self.captions))
         scores = captions @ images.T
+        tolerance = tie_tolerance(scores.dtype)
         if self.relevance is not None:
-            return (_average_precision(scores, self.relevance) + _average_precision(scores.T, self.relevance.T)) / 2
-        own = scores[np.arange(len(self.owners)), self.owners]
-        best = np.full(len(images), -np.inf, dtype=scores.dtype)
-        np.maximum.at(best, self.owners, own)
-        ranks = [(scores >= own[:, None]).sum(axis=1), (scores >= best).sum(axis=0)]
+            ways = (scores, self.relevance), (scores.T, self.relevance.T.tocsr())
+            return np.mean([_mean_average_precision(*way, tolerance) for way in ways])
+        ranks = first_ranks_both_ways(scores.T, scores, self.owners, tolerance)
         return np.mean([np.mean(rank <= k) for rank in ranks for k in _KS])
 
 
@@ -243,7 +243,7 @@ def _sample(X, y, rows, groups, labels, rng):
     position[images[chosen]] = np.arange(len(chosen))
     others = rows[position[groups[rows]] >= 0]
     captions = np.r_[one_each, np.setdiff1d(others, one_each)]
-    relevance = None if labels is None else (labels[captions] @ labels[one_each].T).toarray() > 0
+    relevance = None if labels is None else sparse.csr_array(labels[captions] @ labels[one_each].T)
     return _dense(X[one_each]), _dense(y[captions]), position[groups[captions]], relevance
 
 
@@ -251,14 +251,14 @@ def _mean_score(embedded, power, n_components):
     return np.mean([fold.score(power, n_components) for fold in embedded])
 
 
-def _average_precision(scores, relevance):
+def _mean_average_precision(scores, relevance, tolerance):
     """Mean over the rows that have something right; 0 where none has."""
-    right = np.take_along_axis(relevance, np.argsort(-scores, axis=1), axis=1)
-    precision = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
-    counts = right.sum(axis=1)
-    if not counts.any():
+    rows = np.flatnonzero(np.diff(relevance.indptr))
+    if not len(rows):
         return 0.0
-    return np.mean((precision * right).sum(axis=1)[counts > 0] / counts[counts > 0])
+    relevance = relevance[rows]
+    ranks, _ = relevant_ranks(scores[rows], relevance, tolerance)
+    return average_precisions(ranks, relevance.indptr).mean()
 
 
 def _dense(rows):

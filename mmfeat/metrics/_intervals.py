@@ -76,11 +76,11 @@ def bootstrap_interval(rankings, metric=rsum, *, confidence_level=0.95, n_resamp
     --------
     >>> from functools import partial
     >>> import numpy as np
-    >>> from mmfeat.metrics import bootstrap_interval, match_groups, rank_embeddings, recall_at_k
+    >>> from mmfeat.metrics import bootstrap_interval, rank_embeddings, recall_at_k
     >>> rng = np.random.default_rng(0)
     >>> images, captions_of = rng.normal(size=(50, 8)), np.repeat(np.arange(50), 5)
     >>> texts = images[captions_of] + rng.normal(size=(250, 8))
-    >>> ranks = rank_embeddings(texts, images, match_groups(captions_of, np.arange(50)), groups=captions_of)
+    >>> ranks = rank_embeddings(texts, images, positions=captions_of, groups=captions_of)
     >>> interval = bootstrap_interval(ranks, partial(recall_at_k, k=1), random_state=0)
     >>> interval.low < interval.estimate < interval.high
     True

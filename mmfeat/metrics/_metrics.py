@@ -3,9 +3,20 @@
 import numpy as np
 
 from mmfeat.metrics._ranks import RelevantRanks, rank_relevant
+from mmfeat.metrics._relevance import named
 
 
-def recall_at_k(scores, relevance=None, *, k=10, average=True):
+@named
+def recall_at_k(
+    scores,
+    *,
+    k=10,
+    relevance=None,
+    positions=None,
+    query_labels=None,
+    gallery_labels=None,
+    average=True,
+):
     """Share of queries with at least one relevant item among the first `k`.
 
     This is the hit recall of the image-text literature: with five captions to an image, one of them among the first
@@ -15,10 +26,14 @@ def recall_at_k(scores, relevance=None, *, k=10, average=True):
     ----------
     scores : array-like of shape (n_queries, n_gallery) or RelevantRanks
         Scores, higher is more similar, or ranks from :func:`rank_relevant` or :func:`rank_embeddings`.
-    relevance : None, array-like or sparse matrix, default=None
-        What is right for each query, as in :func:`rank_relevant`; must be None when `scores` are ranks.
     k : int, default=10
         Length of the list that is looked at, at most the size of the gallery.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`; none of these with ranks, which hold them.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
     average : bool, default=True
         False gives the value of each query, ndarray of shape (n_queries,), whose mean the metric is.
 
@@ -45,21 +60,35 @@ def recall_at_k(scores, relevance=None, *, k=10, average=True):
     >>> recall_at_k(scores, k=2, average=False)
     array([1., 0., 1.])
     """
-    ranks = as_ranks(scores, relevance)
+    ranks = as_ranks(scores, relevance, positions, query_labels, gallery_labels)
     return averaged(ranks.first <= check_k(k, ranks), average)
 
 
-def precision_at_k(scores, relevance=None, *, k=10, average=True):
+@named
+def precision_at_k(
+    scores,
+    *,
+    k=10,
+    relevance=None,
+    positions=None,
+    query_labels=None,
+    gallery_labels=None,
+    average=True,
+):
     """Mean over the queries of the share of the first `k` items that are relevant.
 
     Parameters
     ----------
     scores : array-like of shape (n_queries, n_gallery) or RelevantRanks
         As in :func:`recall_at_k`.
-    relevance : None, array-like or sparse matrix, default=None
-        As in :func:`rank_relevant`; positive grades count as relevant.
     k : int, default=10
         At most the size of the gallery.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`; positive grades count as relevant.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
     average : bool, default=True
         False gives the value of each query.
 
@@ -79,24 +108,31 @@ def precision_at_k(scores, relevance=None, *, k=10, average=True):
 
     Examples
     --------
-    >>> from mmfeat.metrics import match_groups, precision_at_k
-    >>> precision_at_k([[0.9, 0.5, 0.1]], match_groups([1], [1, 0, 1]), k=2)
+    >>> from mmfeat.metrics import precision_at_k
+    >>> precision_at_k([[0.9, 0.5, 0.1]], k=2, query_labels=[1], gallery_labels=[1, 0, 1])
     0.5
     """
-    ranks = as_ranks(scores, relevance)
+    ranks = as_ranks(scores, relevance, positions, query_labels, gallery_labels)
     found = np.add.reduceat(ranks.ranks <= check_k(k, ranks), ranks.indptr[:-1], dtype=np.int64)
     return averaged(found / k, average)
 
 
-def mean_reciprocal_rank(scores, relevance=None, *, average=True):
+@named
+def mean_reciprocal_rank(
+    scores, *, relevance=None, positions=None, query_labels=None, gallery_labels=None, average=True
+):
     """Mean over the queries of one over the rank of the best relevant item.
 
     Parameters
     ----------
     scores : array-like of shape (n_queries, n_gallery) or RelevantRanks
         As in :func:`recall_at_k`.
-    relevance : None, array-like or sparse matrix, default=None
-        As in :func:`rank_relevant`.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
     average : bool, default=True
         False gives the value of each query.
 
@@ -120,18 +156,23 @@ def mean_reciprocal_rank(scores, relevance=None, *, average=True):
     >>> mean_reciprocal_rank([[0.9, 0.1], [0.9, 0.1]])
     0.75
     """
-    return averaged(1 / as_ranks(scores, relevance).first, average)
+    return averaged(1 / as_ranks(scores, relevance, positions, query_labels, gallery_labels).first, average)
 
 
-def mean_rank(scores, relevance=None, *, average=True):
+@named
+def mean_rank(scores, *, relevance=None, positions=None, query_labels=None, gallery_labels=None, average=True):
     """Mean over the queries of the rank of the best relevant item; 1 is perfect.
 
     Parameters
     ----------
     scores : array-like of shape (n_queries, n_gallery) or RelevantRanks
         As in :func:`recall_at_k`.
-    relevance : None, array-like or sparse matrix, default=None
-        As in :func:`rank_relevant`.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
     average : bool, default=True
         False gives the rank of each query.
 
@@ -151,18 +192,23 @@ def mean_rank(scores, relevance=None, *, average=True):
     >>> mean_rank([[0.9, 0.1, 0.5], [0.2, 0.1, 0.4], [0.3, 0.1, 0.2]])
     2.0
     """
-    return averaged(as_ranks(scores, relevance).first, average)
+    return averaged(as_ranks(scores, relevance, positions, query_labels, gallery_labels).first, average)
 
 
-def median_rank(scores, relevance=None):
+@named
+def median_rank(scores, *, relevance=None, positions=None, query_labels=None, gallery_labels=None):
     """Median over the queries of the rank of the best relevant item; 1 is perfect.
 
     Parameters
     ----------
     scores : array-like of shape (n_queries, n_gallery) or RelevantRanks
         As in :func:`recall_at_k`.
-    relevance : None, array-like or sparse matrix, default=None
-        As in :func:`rank_relevant`.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
 
     Returns
     -------
@@ -180,19 +226,26 @@ def median_rank(scores, relevance=None):
     >>> median_rank([[0.9, 0.1, 0.5], [0.2, 0.1, 0.4], [0.3, 0.1, 0.2]])
     2.0
     """
-    return float(np.median(as_ranks(scores, relevance).first))
+    return float(np.median(as_ranks(scores, relevance, positions, query_labels, gallery_labels).first))
 
 
-def as_ranks(scores, relevance):
+def as_ranks(scores, relevance=None, positions=None, query_labels=None, gallery_labels=None):
     """Ranks as they are, or of scores."""
+    right = {
+        "relevance": relevance,
+        "positions": positions,
+        "query_labels": query_labels,
+        "gallery_labels": gallery_labels,
+    }
     if isinstance(scores, dict):
         raise ValueError(
             f"These are rankings by direction, {sorted(scores)}. Pass one of them, for example `rankings['t2i']`."
         )
     if not isinstance(scores, RelevantRanks):
-        return rank_relevant(scores, relevance)
-    if relevance is not None:
-        raise ValueError("Ranks hold their relevance already. Pass `relevance` to `rank_relevant` instead.")
+        return rank_relevant(scores, **right)
+    given = [name for name, value in right.items() if value is not None]
+    if given:
+        raise ValueError(f"Ranks hold what is right already. Pass `{given[0]}` to `rank_relevant` instead.")
     return scores
 
 
@@ -204,7 +257,7 @@ def averaged(values, average):
 
 def check_k(k, ranks):
     """`k` if it lies between one and the size of the gallery."""
-    if not isinstance(k, (int, np.integer)) or not 1 <= k <= ranks.n_gallery:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= ranks.n_gallery:
         raise ValueError(
             f"`k` must be an integer between 1 and the size of the gallery, {ranks.n_gallery}. Got {k!r} instead. "
             "Reduce `k` or enlarge the gallery."

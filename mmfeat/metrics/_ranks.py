@@ -1,16 +1,19 @@
-"""Ranks of the relevant items: the one computation behind every metric."""
+"""Ranks of the relevant items of all queries, from scores or from embeddings."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_array, gen_batches
 
-from mmfeat.metrics._relevance import check_relevance
+from mmfeat.metrics._relevance import named, resolve_relevance
 from mmfeat.utils._groups import group_codes
+from mmfeat.utils._ranks import relevant_ranks, tie_tolerance
 from mmfeat.utils._rows import unit_rows
 
-# Up to this many relevant items a query, counting is faster than sorting the row.
-_COUNT_UP_TO = 16
+# Scores are doubted, as distances, where so many queries and items have the right ones lowest in more than this share.
+_FEWEST_TO_DOUBT, _SHARE_TO_DOUBT = 10, 0.9
 # Bytes of scores held at a time.
 _BLOCK_BYTES = 64 << 20
 
@@ -60,7 +63,8 @@ class RelevantRanks:
         return len(self.indptr) - 1
 
 
-def rank_relevant(scores, relevance=None, *, groups=None):
+@named
+def rank_relevant(scores, *, relevance=None, positions=None, query_labels=None, gallery_labels=None, groups=None):
     """Rank the relevant items of each query in a matrix of scores.
 
     The rank of a relevant item is one plus the number of items that score higher, where an irrelevant item with the
@@ -70,9 +74,14 @@ def rank_relevant(scores, relevance=None, *, groups=None):
     ----------
     scores : array-like of shape (n_queries, n_gallery)
         Higher is more similar; negative scores are ordinary scores.
-    relevance : None, array-like of shape (n_queries,), or array or sparse matrix of shape (n_queries, n_gallery)
-        None: item ``i`` is the one right answer to query ``i``. 1-D integers: the index of the one right item of each
-        query. 2-D: grades, of which the positive ones are relevant; see :func:`match_groups`.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, of which the positive ones are relevant. What is right is given in one way: by this, by `positions` or by
+        labels; in none of them, item ``i`` is the one right answer to query ``i``.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query in the gallery, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers, numbers or strings: all items of the query's label are right. With class labels of pairs,
+        the same labels twice.
     groups : array-like of shape (n_queries,) or None, default=None
         The image that each query belongs to, kept for intervals and tests.
 
@@ -85,26 +94,57 @@ def rank_relevant(scores, relevance=None, *, groups=None):
     ValueError
         If a score is NaN or infinite, shapes do not agree, or a query has no relevant item.
 
+    Warns
+    -----
+    UserWarning
+        If the right items have the lowest scores of nearly all queries, as where distances are passed.
+
     Examples
     --------
     >>> from mmfeat.metrics import rank_relevant
-    >>> rank_relevant([[0.1, 0.7, 0.3], [0.1, 0.7, 0.3]], relevance=[1, 2]).first
+    >>> scores = [[0.1, 0.7, 0.3], [0.1, 0.7, 0.3]]
+    >>> rank_relevant(scores, positions=[1, 2]).first
     array([1, 2])
+    >>> rank_relevant(scores, query_labels=["cat", "dog"], gallery_labels=["dog", "cat", "cat"]).ranks
+    array([1, 2, 3])
     """
-    scores = check_array(scores, dtype=[np.float64, np.float32], input_name="scores")
-    relevance = check_relevance(relevance, scores.shape)
-    return _collect([_rank_block(scores, relevance, 0.0)], relevance, groups)
+    scores = _check_scores(scores)
+    relevance = resolve_relevance(
+        scores.shape,
+        relevance=relevance,
+        positions=positions,
+        query_labels=query_labels,
+        gallery_labels=gallery_labels,
+    )
+    block = relevant_ranks(scores, relevance)
+    _doubt_distances(_n_lowest(scores, relevance), scores.shape)
+    return _collect([block], relevance, groups)
 
 
-def rank_embeddings(queries, gallery, relevance=None, *, groups=None, block_size=None):
+@named
+def rank_embeddings(
+    queries,
+    gallery,
+    *,
+    relevance=None,
+    positions=None,
+    query_labels=None,
+    gallery_labels=None,
+    groups=None,
+    block_size=None,
+):
     """Rank the relevant items of each query by cosine similarity, without ever holding all the scores.
 
     Parameters
     ----------
     queries : array-like of shape (n_queries, n_components)
     gallery : array-like of shape (n_gallery, n_components)
-    relevance : None, array-like or sparse matrix, default=None
-        As in :func:`rank_relevant`.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`.
+    positions : array-like of shape (n_queries,), default=None
+        Row of the one right item of each query, counted from 0.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
     groups : array-like of shape (n_queries,) or None, default=None
         The image that each query belongs to, kept for intervals and tests.
     block_size : int or None, default=None
@@ -128,7 +168,7 @@ def rank_embeddings(queries, gallery, relevance=None, *, groups=None, block_size
     --------
     >>> import numpy as np
     >>> from mmfeat.metrics import rank_embeddings
-    >>> rank_embeddings(np.eye(3), np.eye(3)[[1, 0, 2]], relevance=[1, 0, 2]).first
+    >>> rank_embeddings(np.eye(3), np.eye(3)[[1, 0, 2]], positions=[1, 0, 2]).first
     array([1, 1, 1])
     """
     queries, gallery = (
@@ -141,16 +181,33 @@ def rank_embeddings(queries, gallery, relevance=None, *, groups=None, block_size
         )
     dtype = np.result_type(queries, gallery)
     queries, gallery = queries.astype(dtype, copy=False), gallery.astype(dtype, copy=False)
-    relevance = check_relevance(relevance, (len(queries), len(gallery)))
-    tolerance = 1e-6 if dtype == np.float32 else 1e-14
+    relevance = resolve_relevance(
+        (len(queries), len(gallery)),
+        relevance=relevance,
+        positions=positions,
+        query_labels=query_labels,
+        gallery_labels=gallery_labels,
+    )
+    tolerance = tie_tolerance(dtype)
     blocks = [
-        _rank_block(queries[rows] @ gallery.T, relevance[rows], tolerance)
+        relevant_ranks(queries[rows] @ gallery.T, relevance[rows], tolerance)
         for rows in gen_batches(len(queries), block_size or _block_size(relevance, dtype))
     ]
     return _collect(blocks, relevance, groups)
 
 
-def rank_scored(score, queries, relevance, *, tolerance=0.0, groups=None, block_size=None):
+@named
+def rank_scored(
+    score,
+    queries,
+    *,
+    relevance=None,
+    query_labels=None,
+    gallery_labels=None,
+    tolerance=0.0,
+    groups=None,
+    block_size=None,
+):
     """Rank the relevant items of each query by any score, without ever holding all the scores.
 
     Parameters
@@ -160,8 +217,10 @@ def rank_scored(score, queries, relevance, *, tolerance=0.0, groups=None, block_
         what ``Retriever.scores_against`` gives.
     queries : array-like of shape (n_queries, ...)
         Handed to `score` in blocks of consecutive rows.
-    relevance : array-like or sparse matrix of shape (n_queries, n_gallery)
-        As in :func:`rank_relevant`; its shape says how large the gallery is.
+    relevance : array-like or sparse matrix of shape (n_queries, n_gallery), default=None
+        Grades, as in :func:`rank_relevant`; this or the labels must be given, they say how large the gallery is.
+    query_labels, gallery_labels : array-like of shape (n_queries,) and (n_gallery,), default=None
+        Classes or identifiers: an item of the query's label is right.
     tolerance : float, default=0.0
         Two scores are a tie if they differ by no more than this times the largest score, without sign, of the query. Scores from
         products in float32 are equal only to about 1e-6.
@@ -183,66 +242,76 @@ def rank_scored(score, queries, relevance, *, tolerance=0.0, groups=None, block_
     Examples
     --------
     >>> import numpy as np
-    >>> from mmfeat.metrics import match_groups, rank_scored
+    >>> from mmfeat.metrics import rank_scored
     >>> gallery = np.array([[0.0], [2.0], [5.0]])
     >>> nearness = lambda queries: -np.abs(queries - gallery.T)
-    >>> rank_scored(nearness, np.array([[0.9], [4.0]]), match_groups([0, 1], [0, 1, 1])).first
+    >>> rank_scored(nearness, np.array([[0.9], [4.0]]), query_labels=[0, 1], gallery_labels=[0, 1, 1]).first
     array([1, 1])
     """
-    shape = getattr(relevance, "shape", np.shape(relevance))
-    if len(shape) != 2:
-        raise ValueError(f"`relevance` must be a matrix, as `match_groups` gives it. Got shape {shape} instead.")
-    relevance = check_relevance(relevance, shape)
-    if len(queries) != relevance.shape[0]:
-        raise ValueError(f"relevance has {relevance.shape[0]} rows for {len(queries)} queries. Give one row a query.")
-    blocks = []
+    if relevance is None and gallery_labels is None:
+        raise ValueError(
+            "A function does not say how large the gallery is. Give `relevance`, a matrix as `match_groups` makes it, or "
+            "`query_labels` and `gallery_labels`."
+        )
+    n_gallery = len(gallery_labels) if relevance is None else np.shape(relevance)[-1]
+    relevance = resolve_relevance(
+        (len(queries), n_gallery), relevance=relevance, query_labels=query_labels, gallery_labels=gallery_labels
+    )
+    blocks, n_lowest = [], 0
     for rows in gen_batches(len(queries), block_size or _block_size(relevance, np.dtype(np.float64))):
-        scores = check_array(score(queries[rows]), dtype=[np.float64, np.float32], input_name="scores")
+        scores = _check_scores(score(queries[rows]))
         if scores.shape != (rows.stop - rows.start, relevance.shape[1]):
             raise ValueError(
                 f"`score` must give scores of shape {(rows.stop - rows.start, relevance.shape[1])}. Got {scores.shape} instead."
             )
         margins = tolerance * np.abs(scores).max(axis=1)
-        blocks.append(_rank_block(scores, relevance[rows], margins))
+        blocks.append(relevant_ranks(scores, relevance[rows], margins))
+        n_lowest += _n_lowest(scores, relevance[rows])
+    _doubt_distances(n_lowest, relevance.shape)
     return _collect(blocks, relevance, groups)
+
+
+def _check_scores(scores):
+    """A matrix of finite numbers, rows are queries."""
+    scores = scores if sparse.issparse(scores) else np.asarray(scores)
+    if scores.ndim != 2:
+        raise ValueError(
+            f"`scores` must be a matrix, one row a query and one column an item. Got shape {scores.shape} instead. "
+            "Wrap the scores of a single query in a list."
+        )
+    scores = check_array(scores, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="scores")
+    if not np.isfinite(scores).all():
+        row, column = np.argwhere(~np.isfinite(scores))[0]
+        raise ValueError(
+            f"scores[{row}, {column}] is {scores[row, column]}. Scores must be finite, not NaN or infinity; to leave an item "
+            "out, give it a score below all others."
+        )
+    return scores
+
+
+def _n_lowest(scores, relevance):
+    """Number of queries whose right items all score lower than the others."""
+    counts = np.diff(relevance.indptr)
+    found = scores[np.repeat(np.arange(len(counts)), counts), relevance.indices]
+    best = np.maximum.reduceat(found, relevance.indptr[:-1])
+    lower_or_level = np.count_nonzero(scores <= best[:, None], axis=1)
+    # Of a query for which all is right, nothing can be said.
+    return np.count_nonzero((lower_or_level == counts) & (counts < scores.shape[1]))
+
+
+def _doubt_distances(n_lowest, shape):
+    """Warn where the right items are lowest so often as chance does not make them."""
+    if min(shape) >= _FEWEST_TO_DOUBT and n_lowest > _SHARE_TO_DOUBT * shape[0]:
+        warnings.warn(
+            "The right items have the lowest scores of nearly all queries, as distances would give. Higher must be more "
+            "similar: pass the negative of distances.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _block_size(relevance, dtype):
     return max(1, _BLOCK_BYTES // (dtype.itemsize * relevance.shape[1]))
-
-
-def _rank_block(scores, relevance, tolerance):
-    """Ranks and gains of the relevant items, in the order of the rows, ascending within a row."""
-    counts = np.diff(relevance.indptr)
-    rows = np.repeat(np.arange(len(counts)), counts)
-    found = scores[rows, relevance.indices]
-    order = np.lexsort((-found, rows))
-    found, gains = found[order], relevance.data[order]
-    position = np.arange(len(rows)) - np.repeat(relevance.indptr[:-1], counts)
-    others = scores.copy()
-    others[rows, relevance.indices] = -np.inf
-    count_above = _count_by_comparing if counts.max() <= _COUNT_UP_TO else _count_by_sorting
-    margins = tolerance[rows] if np.ndim(tolerance) else tolerance
-    return 1 + position + count_above(others, found - margins, relevance.indptr, rows), gains
-
-
-def _count_by_comparing(others, thresholds, indptr, rows):
-    counts = np.empty(len(rows), dtype=np.int64)
-    position = np.arange(len(rows)) - indptr[rows]
-    for slot in range(position.max() + 1):
-        chosen = np.flatnonzero(position == slot)
-        counts[chosen] = np.count_nonzero(others[rows[chosen]] >= thresholds[chosen, None], axis=1)
-    return counts
-
-
-def _count_by_sorting(others, thresholds, indptr, rows):
-    others.sort(axis=1)
-    width = others.shape[1]
-    parts = [
-        width - np.searchsorted(row, thresholds[start:stop], side="left")
-        for row, start, stop in zip(others, indptr[:-1], indptr[1:], strict=True)
-    ]
-    return np.concatenate(parts)
 
 
 def _collect(blocks, relevance, groups):

@@ -4,8 +4,10 @@ import numpy as np
 
 from mmfeat.metrics._metrics import recall_at_k
 from mmfeat.metrics._ranks import RelevantRanks
+from mmfeat.metrics._relevance import named
 
 
+@named
 def rsum(rankings, *, ks=(1, 5, 10), average=True):
     """Sum of the recalls at 1, 5 and 10 over both directions, in percent.
 
@@ -49,7 +51,7 @@ def rsum(rankings, *, ks=(1, 5, 10), average=True):
     ):
         raise ValueError(
             f"`rankings` must be ranks, or a dict of them as `rank_pairs` gives it. Got {type(rankings).__name__} instead. "
-            "Rank first, with `rank_relevant` or `rank_embeddings`."
+            "Rank first, with `rank_relevant` or `rank_embeddings`; as `scoring`, pass make_retrieval_scorer('rsum')."
         )
     values = {
         direction: 100 * np.sum([recall_at_k(ranks, k=k, average=False) for k in ks], axis=0)

@@ -6,7 +6,9 @@ from mmfeat.metrics._graded import mean_average_precision, mean_average_precisio
 from mmfeat.metrics._metrics import mean_rank, mean_reciprocal_rank, median_rank, precision_at_k, recall_at_k
 from mmfeat.metrics._ranks import rank_embeddings, rank_scored
 from mmfeat.metrics._relevance import match_groups
+from mmfeat.metrics._rsum import rsum
 from mmfeat.utils._pairs import split_pairs
+from mmfeat.utils._ranks import tie_tolerance
 
 _RECALLS = (1, 5, 10)
 _DIRECTIONS = ("i2t", "t2i")
@@ -14,6 +16,7 @@ _DIRECTIONS = ("i2t", "t2i")
 _AT_K = {"recall": recall_at_k, "precision": precision_at_k, "ndcg": ndcg}
 _WHOLE = {
     "mean_recall": lambda ranks: np.mean([recall_at_k(ranks, k=k) for k in _RECALLS]),
+    "rsum": rsum,
     "neg_median_rank": lambda ranks: -median_rank(ranks),
     "neg_mean_rank": lambda ranks: -mean_rank(ranks),
     "mean_reciprocal_rank": mean_reciprocal_rank,
@@ -76,13 +79,13 @@ def rank_pairs(estimator, pairs, *, directions=("i2t", "t2i")):
 
 def _rank(estimator, queries, gallery, relevance, query, groups):
     if not hasattr(estimator, "scores_against"):
-        return rank_embeddings(queries, gallery, relevance, groups=groups)
+        return rank_embeddings(queries, gallery, relevance=relevance, groups=groups)
     # Scores are products of numbers of this precision, whatever becomes of them afterwards.
-    tolerance = 1e-6 if np.result_type(queries, gallery) == np.float32 else 1e-14
+    tolerance = tie_tolerance(np.result_type(queries, gallery))
     # The queries of a transductive correction are its bank, and must come at once.
     block_size = len(queries) if getattr(estimator, "transductive_", False) else None
     score = estimator.scores_against(gallery, query=query)
-    return rank_scored(score, queries, relevance, tolerance=tolerance, groups=groups, block_size=block_size)
+    return rank_scored(score, queries, relevance=relevance, tolerance=tolerance, groups=groups, block_size=block_size)
 
 
 def retrieval_scorer(estimator, pairs, y=None):
@@ -102,9 +105,10 @@ def retrieval_scorer(estimator, pairs, y=None):
     -------
     scores : dict of str to float
         ``i2t_recall_at_1``, ``i2t_recall_at_5``, ``i2t_recall_at_10`` and the same for ``t2i``, in [0, 1];
-        ``mean_recall``, the mean of these six; ``i2t_neg_median_rank`` and ``t2i_neg_median_rank``, at most -1. Higher is
-        better for all. The gallery is all images, or all captions, of `pairs`. Where the estimator looks at all queries at once
-        (a transductive correction, attribute ``transductive_``), every name begins with ``transductive_``.
+        ``mean_recall``, the mean of these six, and ``rsum``, their sum in percent, up to 600; ``i2t_neg_median_rank`` and
+        ``t2i_neg_median_rank``, at most -1. Higher is better for all. The gallery is all images, or all captions, of `pairs`.
+        Where the estimator looks at all queries at once (a transductive correction, attribute ``transductive_``), every name
+        begins with ``transductive_``.
 
     Raises
     ------
@@ -136,7 +140,8 @@ def retrieval_scorer(estimator, pairs, y=None):
         f"{direction}_recall_at_{k}": recall_at_k(ranks, k=k) for direction, ranks in rankings.items() for k in _RECALLS
     }
     medians = {f"{direction}_neg_median_rank": -median_rank(ranks) for direction, ranks in rankings.items()}
-    scores = {**recalls, "mean_recall": float(np.mean(list(recalls.values()))), **medians}
+    whole = {"mean_recall": float(np.mean(list(recalls.values()))), "rsum": rsum(rankings, ks=_RECALLS)}
+    scores = {**recalls, **whole, **medians}
     if getattr(getattr(estimator, "best_estimator_", estimator), "transductive_", False):
         return {f"transductive_{name}": score for name, score in scores.items()}
     return scores
@@ -147,13 +152,13 @@ def make_retrieval_scorer(metric="recall", k=10, direction="mean"):
 
     Parameters
     ----------
-    metric : {"recall", "precision", "ndcg", "mean_recall", "neg_median_rank", "neg_mean_rank", "mean_reciprocal_rank", \
-            "mean_average_precision", "mean_average_precision_at_r"}, default="recall"
-        "mean_recall" is the mean of the recalls at 1, 5 and 10.
+    metric : {"recall", "precision", "ndcg", "mean_recall", "rsum", "neg_median_rank", "neg_mean_rank", \
+            "mean_reciprocal_rank", "mean_average_precision", "mean_average_precision_at_r"}, default="recall"
+        "mean_recall" is the mean of the recalls at 1, 5 and 10, "rsum" their sum in percent.
     k : int, default=10
         For "recall", "precision" and "ndcg"; the others have no use for it.
     direction : {"i2t", "t2i", "mean"}, default="mean"
-        Image queries, caption queries, or the mean of the two.
+        Image queries, caption queries, or the mean of the two; for "rsum" the sum of the two, as papers report it.
 
     Returns
     -------
@@ -188,8 +193,10 @@ class _RetrievalScorer:
 
     def __call__(self, estimator, pairs, y=None):
         directions = _DIRECTIONS if self.direction == "mean" else (self.direction,)
-        rankings = rank_pairs(estimator, pairs, directions=directions).values()
-        return float(np.mean([self._value(ranks) for ranks in rankings]))
+        rankings = rank_pairs(estimator, pairs, directions=directions)
+        if self.metric == "rsum":
+            return rsum(rankings, ks=_RECALLS)
+        return float(np.mean([self._value(ranks) for ranks in rankings.values()]))
 
     def __repr__(self):
         return f"make_retrieval_scorer({self.metric!r}, k={self.k}, direction={self.direction!r})"

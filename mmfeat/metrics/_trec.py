@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmfeat.metrics._relevance import check_relevance
+from mmfeat.metrics._relevance import check_grades
 
 
 def write_trec_run(path, scores, item_ids, query_ids=None, *, tag="mmfeat"):
@@ -103,10 +103,7 @@ def write_trec_qrels(path, relevance, item_ids=None, query_ids=None):
     q1 0 b.jpg 1
     <BLANKLINE>
     """
-    shape = getattr(relevance, "shape", np.shape(relevance))
-    if len(shape) != 2:
-        raise ValueError(f"`relevance` must be a matrix, as `match_groups` gives it. Got shape {shape} instead.")
-    relevance = check_relevance(relevance, shape)
+    relevance = check_grades(relevance, getattr(relevance, "shape", np.shape(relevance)))
     grades = relevance.data.astype(np.int64)
     if (grades != relevance.data).any():
         raise ValueError(f"Grades must be whole numbers. Got {relevance.data[grades != relevance.data][0]} instead.")

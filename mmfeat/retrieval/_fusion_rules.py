@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+
+from mmfeat.utils._ranks import all_ranks
 
 
 class Rule(NamedTuple):
@@ -58,11 +59,6 @@ def normalized(scores, how, scale):
     return np.where(flat, 0, (scores - middle) / np.where(flat, 1, spread))
 
 
-def worst_ranks(scores):
-    """Ranks from 1; items with equal scores all have the last of the places that they share."""
-    return rankdata(-scores, method="max", axis=1)
-
-
 def fuse(scores, method, *, how, scales, weights, depth, rank_constant):
     """One matrix of scores out of those of several retrievers.
 
@@ -85,8 +81,8 @@ def fuse(scores, method, *, how, scales, weights, depth, rank_constant):
         if method == "weighted":
             return sum(weight * part for weight, part in zip(weights, parts, strict=True))
         total = sum(parts)
-        return total if method == "sum" else total * sum(worst_ranks(part) <= depth for part in scores)
-    ranks = [worst_ranks(part) for part in scores]
+        return total if method == "sum" else total * sum(all_ranks(part) <= depth for part in scores)
+    ranks = [all_ranks(part) for part in scores]
     if method == "rrf":
         return sum(1 / (rank_constant + rank) for rank in ranks)
     votes = sum((rank <= depth).astype(np.float64) for rank in ranks)

@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 
+from mmfeat.utils._ranks import first_ranks_both_ways
+
 # Shares of one retriever that are tried while the others keep their proportions.
 _SHARES = np.linspace(0, 1, 21)
 _ROUNDS = 5
@@ -57,26 +59,6 @@ def choose_weights(i2t, t2i, groups):
     return weights, best[0]
 
 
-def first_ranks(scores, relevant_rows, relevant_columns):
-    """Rank of the best relevant item of each query, equal scores counting against.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_queries, n_gallery)
-    relevant_rows, relevant_columns : ndarray of shape (n_relevant,)
-        Places of the relevant items; rows ascending, each at least once.
-
-    Returns
-    -------
-    ranks : ndarray of shape (n_queries,)
-    """
-    found = scores[relevant_rows, relevant_columns]
-    best = np.maximum.reduceat(found, np.searchsorted(relevant_rows, np.arange(len(scores))))
-    level = np.count_nonzero(scores >= best[:, None], axis=1)
-    relevant = np.bincount(relevant_rows[found >= best[relevant_rows]], minlength=len(scores))
-    return 1 + level - relevant
-
-
 def _mixed(scores, weights):
     return sum(weight * part for weight, part in zip(weights.astype(scores[0].dtype), scores, strict=True) if weight)
 
@@ -94,7 +76,6 @@ def _with_share(weights, place, share):
 
 
 def _recall_and_reciprocal(i2t, t2i, groups):
-    texts = np.arange(len(groups))
-    ranks = first_ranks(i2t, groups, texts), first_ranks(t2i, texts, groups)
+    ranks = first_ranks_both_ways(i2t, t2i, groups)
     recall = np.mean([np.mean(part <= k) for part in ranks for k in _KS])
     return float(recall), float(np.mean([np.mean(1 / part) for part in ranks]))

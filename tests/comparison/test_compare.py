@@ -39,7 +39,10 @@ def embedded(task, fusion, text, split):
 def rsum_of(images, texts, split):
     relevance = match_groups(np.arange(len(images)), GROUPS[split])
     return rsum(
-        {"i": rank_embeddings(images, texts, relevance), "t": rank_embeddings(texts, images, relevance.T.tocsr())}
+        {
+            "i": rank_embeddings(images, texts, relevance=relevance),
+            "t": rank_embeddings(texts, images, relevance=relevance.T.tocsr()),
+        }
     )
 
 
@@ -112,7 +115,9 @@ def test_together_is_the_sum_of_cosines_of_one_scale(task, tmp_path):
         weight * test / val.std() for weight, val, test in zip((1, 2), cosines["val"], cosines["test"], strict=True)
     )
     relevance = match_groups(np.arange(40), GROUPS["test"])
-    expected = rsum({"i": rank_relevant(scores, relevance), "t": rank_relevant(scores.T, relevance.T.tocsr())})
+    expected = rsum(
+        {"i": rank_relevant(scores, relevance=relevance), "t": rank_relevant(scores.T, relevance=relevance.T.tocsr())}
+    )
     assert rows_of(found)["both"]["rsum"] == pytest.approx(expected)
     assert rows_of(found)["both"]["settings"] == "one=1, two=2"
 
@@ -191,7 +196,7 @@ def test_a_sum_is_corrected_over_the_bank_of_its_members(task, tmp_path):
             for split, side in (("train", kind), ("test", kind), ("test", 1 - kind))
         )
         correction = HubnessCorrection("csls", n_neighbors=5).fit(cosines(train, gallery))
-        rankings[way] = rank_relevant(correction.transform(cosines(test, gallery)), right)
+        rankings[way] = rank_relevant(correction.transform(cosines(test, gallery)), relevance=right)
     assert rows["sum"]["rsum"] == pytest.approx(rsum(rankings), abs=1.5)
     assert rows["second"]["T→I R@1"] == pytest.approx(rows["sum"]["T→I R@10"])
 
@@ -214,7 +219,7 @@ def test_corrected_scores_are_those_of_the_correction_over_its_bank(task, tmp_pa
     ):
         gallery = unit_rows(gallery)
         correction = HubnessCorrection("csls").fit(unit_rows(own) @ gallery.T)
-        rankings[way] = rank_relevant(correction.transform(unit_rows(queries) @ gallery.T), right)
+        rankings[way] = rank_relevant(correction.transform(unit_rows(queries) @ gallery.T), relevance=right)
     row = rows_of(found)["corrected"]
     assert row["rsum"] == pytest.approx(rsum(rankings), abs=1.0)
     assert row["remarks"] == ("transductive" if bank == "queries" else "")
@@ -228,8 +233,8 @@ def test_by_label_the_measure_is_mean_average_precision(task, tmp_path):
     images, texts = embedded(task, CCA(4), "plain", "test")
     relevance = match_groups(labels["test"], labels["test"][GROUPS["test"]])
     expected = [
-        100 * mean_average_precision(rank_embeddings(images, texts, relevance)),
-        100 * mean_average_precision(rank_embeddings(texts, images, relevance.T.tocsr())),
+        100 * mean_average_precision(rank_embeddings(images, texts, relevance=relevance)),
+        100 * mean_average_precision(rank_embeddings(texts, images, relevance=relevance.T.tocsr())),
     ]
     rows = rows_of(found)
     assert [rows["CCA"]["I→T mAP"], rows["CCA"]["T→I mAP"]] == pytest.approx(expected)

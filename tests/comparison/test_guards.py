@@ -96,7 +96,7 @@ def test_another_first_seed_chooses_for_itself(run, tmp_path):
 def test_chance_by_label_is_what_random_orders_score():
     rng = np.random.default_rng(0)
     relevance = match_groups(rng.integers(0, 6, 40), rng.integers(0, 6, 50))
-    drawn = [mean_average_precision(rank_relevant(rng.random((40, 50)), relevance)) for _ in range(300)]
+    drawn = [mean_average_precision(rank_relevant(rng.random((40, 50)), relevance=relevance)) for _ in range(300)]
     assert chance_map(relevance) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 300**0.5)
 
 

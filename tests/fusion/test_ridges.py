@@ -9,9 +9,9 @@ from sklearn.covariance import OAS, ledoit_wolf_shrinkage
 from sklearn.metrics import average_precision_score
 
 from mmfeat.fusion import CCA
-from mmfeat.fusion._auto import _average_precision, accumulate_folds
+from mmfeat.fusion._auto import _Embedded, accumulate_folds
 from mmfeat.fusion._moments import Moments
-from mmfeat.metrics import rank_embeddings, recall_at_k
+from mmfeat.metrics import mean_average_precision, rank_embeddings, recall_at_k
 
 
 def make_views(n=900, d=150, e=120, shared=12, noise=2.0, seed=0):
@@ -87,14 +87,48 @@ def test_with_labels_auto_chooses_by_what_shares_them():
         CCA(5, reg="auto").fit(X, Y, labels=classes[:-1])
 
 
-def test_average_precision_is_that_of_scikit_learn():
+def embedded(images, captions, labels=None):
+    """What a fold ranks: row i of both is pair i."""
+    relevance = None if labels is None else sparse.csr_array(labels[:, None] == labels)
+    parts = (part.astype("f4") for part in (images, captions))
+    return _Embedded(np.ones(images.shape[1], "f4"), *parts, np.arange(len(images)), relevance)
+
+
+def test_the_score_of_a_fold_with_labels_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
-    scores, relevance = rng.normal(size=(20, 30)), rng.random((20, 30)) < 0.2
-    relevance[3] = False
+    images, captions = (rng.normal(size=(30, 6)) for _ in range(2))
+    labels = np.r_[rng.integers(0, 4, 29), 9]
+    cosines = captions @ images.T / np.linalg.norm(captions, axis=1)[:, None] / np.linalg.norm(images, axis=1)
+    right = labels[:, None] == labels
+    ours = embedded(images, captions, labels).score(1, 6)
     expected = [
-        average_precision_score(right, row) for right, row in zip(relevance, scores, strict=True) if right.any()
+        average_precision_score(r, row) for scores in (cosines, cosines.T) for r, row in zip(right, scores, strict=True)
     ]
-    assert_allclose(_average_precision(scores, relevance), np.mean(expected))
+    assert_allclose(ours, np.mean(expected), rtol=1e-5)
+
+
+@pytest.mark.situation('reg="auto" with labels, where all scores are the same', "ties count against, as in the metrics")
+def test_constant_scores_are_worth_as_little_to_auto_as_to_the_metrics():
+    # 1003 equal rows: a blocked product gives some of them other last digits.
+    constant, labels = np.full((1003, 300), 0.1), np.arange(1003) // 2
+    expected = mean_average_precision(np.ones((1003, 1003)), query_labels=labels, gallery_labels=labels)
+    assert_allclose(embedded(constant, constant, labels).score(1, 300), expected, rtol=1e-6)
+    assert embedded(constant, constant).score(1, 300) == 0
+
+
+@pytest.mark.situation('reg="auto", where some images have no label', "such rows are left out of the score")
+def test_rows_without_a_label_are_not_scored():
+    few = _Embedded(
+        np.ones(3, "f4"), np.eye(3, dtype="f4"), np.eye(3, dtype="f4"), np.arange(3), sparse.csr_array((3, 3))
+    )
+    assert few.score(1, 3) == 0
+
+
+@pytest.mark.situation("a caption that is given twice for its image", "it does not push its own image down")
+def test_a_caption_given_twice_does_not_count_against_its_image():
+    twice = np.array([0, 1, 2, 3, 0])
+    scored = _Embedded(np.ones(4, "f4"), np.eye(4, dtype="f4"), np.eye(4, dtype="f4")[twice], twice, None)
+    assert scored.score(1, 4) == 1
 
 
 def test_auto_chooses_within_bounds_and_repeatably():
@@ -162,7 +196,6 @@ def test_too_little_to_choose_by_is_told():
         CCA(2, reg="auto").fit(X, Y, labels=[None, "car"] * 150)
     with pytest.raises(ValueError, match="MultiLabelBinarizer"):
         CCA(2, reg="auto").fit(X, Y, labels=[["car", "red"]] * 300)
-    assert _average_precision(np.ones((2, 3)), np.zeros((2, 3), dtype=bool)) == 0
 
 
 def test_rare_labels_leave_folds_without_any():

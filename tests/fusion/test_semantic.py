@@ -43,8 +43,8 @@ def test_cosine_is_the_sum_of_products_of_probabilities():
     assert_allclose(images[:, :3], P)
     assert_array_equal(matching.classes_, ["art", "sport", "war"])
     relevance = match_labels(new_labels, new_labels)
-    ours = mean_average_precision(rank_embeddings(images, texts, relevance))
-    assert_allclose(ours, mean_average_precision(P @ Q.T, relevance), atol=1e-3)
+    ours = mean_average_precision(rank_embeddings(images, texts, relevance=relevance))
+    assert_allclose(ours, mean_average_precision(P @ Q.T, relevance=relevance), atol=1e-3)
 
 
 def test_a_projection_goes_before_both_classifiers():
@@ -77,7 +77,7 @@ def test_the_default_classifiers_tell_the_classes_apart_also_where_views_are_spa
     for make in (np.asarray, sparse.csr_array):
         matching = SemanticMatching().fit(make(X), make(Y), labels=labels)
         images, texts = matching.transform(make(new_x)), matching.transform_y(make(new_y))
-        assert mean_average_precision(rank_embeddings(images, texts, relevance)) > 0.7
+        assert mean_average_precision(rank_embeddings(images, texts, relevance=relevance)) > 0.7
 
 
 def test_retriever_hands_its_y_on_as_labels():

@@ -46,7 +46,7 @@ def average_precision(hits, upto):
 @given(rankings())
 def test_values_of_each_query_equal_loops(case):
     scores, relevant, k = case
-    ranks = rank_relevant(scores, relevant)
+    ranks = rank_relevant(scores, relevance=relevant)
     ordered = [answers(row, right) for row, right in zip(scores, relevant, strict=True)]
     expected = {
         recall_at_k: [float(any(hits[:k])) for hits in ordered],
@@ -54,7 +54,7 @@ def test_values_of_each_query_equal_loops(case):
     }
     for metric, values in expected.items():
         np.testing.assert_allclose(metric(ranks, k=k, average=False), values, atol=1e-12)
-        assert metric(scores, relevant, k=k) == pytest.approx(np.mean(values))
+        assert metric(scores, relevance=relevant, k=k) == pytest.approx(np.mean(values))
     whole = {
         mean_rank: [hits.index(True) + 1 for hits in ordered],
         mean_reciprocal_rank: [1 / (hits.index(True) + 1) for hits in ordered],
@@ -63,7 +63,7 @@ def test_values_of_each_query_equal_loops(case):
     }
     for metric, values in whole.items():
         np.testing.assert_allclose(metric(ranks, average=False), values, atol=1e-12)
-        assert metric(scores, relevant) == pytest.approx(np.mean(values))
+        assert metric(scores, relevance=relevant) == pytest.approx(np.mean(values))
 
 
 @given(rankings())
@@ -74,23 +74,23 @@ def test_ndcg_of_each_query_equals_a_loop(case):
         (np.array(answers(row, right))[:k] * discounts[:k]).sum() / discounts[: min(k, right.sum())].sum()
         for row, right in zip(scores, relevant, strict=True)
     ]
-    np.testing.assert_allclose(ndcg(scores, relevant, k=k, average=False), expected, atol=1e-12)
+    np.testing.assert_allclose(ndcg(scores, relevance=relevant, k=k, average=False), expected, atol=1e-12)
 
 
 @given(rankings())
 def test_scores_from_a_function_are_ranked_as_in_a_matrix(case):
     scores, relevant, _ = case
     rows = np.arange(len(scores))
-    found = rank_scored(lambda chosen: scores[chosen], rows, relevant, block_size=2)
-    assert found.ranks.tolist() == rank_relevant(scores, relevant).ranks.tolist()
+    found = rank_scored(lambda chosen: scores[chosen], rows, relevance=relevant, block_size=2)
+    assert found.ranks.tolist() == rank_relevant(scores, relevance=relevant).ranks.tolist()
 
 
 def test_scores_within_the_tolerance_are_ties():
     scores = np.array([[100.0, 100.0 + 1e-5, 50.0]])
     score = {0: lambda _: scores}[0]
-    assert rank_scored(score, scores, [[1, 0, 0]], tolerance=1e-6).first == 2
-    assert rank_scored(score, scores, [[0, 1, 0]], tolerance=1e-6).first == 2
-    assert rank_scored(score, scores, [[0, 1, 0]]).first == 1
+    assert rank_scored(score, scores, relevance=[[1, 0, 0]], tolerance=1e-6).first == 2
+    assert rank_scored(score, scores, relevance=[[0, 1, 0]], tolerance=1e-6).first == 2
+    assert rank_scored(score, scores, relevance=[[0, 1, 0]]).first == 1
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,16 @@ def test_scores_within_the_tolerance_are_ties():
     [
         (lambda rows: np.ones((len(rows), 2)), np.arange(2), r"shape \(2, 3\). Got \(2, 2\)"),
         (lambda rows: np.full((len(rows), 3), np.nan), np.arange(2), "NaN"),
-        (lambda rows: np.ones((len(rows), 3)), np.arange(3), "2 rows for 3 queries"),
+        (
+            lambda rows: np.ones((len(rows), 3)),
+            np.arange(3),
+            r"shape \(2, 3\). Expected \(n_queries, n_gallery\) = \(3, 3\)",
+        ),
     ],
 )
 def test_functions_that_do_not_score_are_refused(score, queries, message):
     with pytest.raises(ValueError, match=message):
-        rank_scored(score, queries, [[1, 0, 0], [0, 1, 0]])
+        rank_scored(score, queries, relevance=[[1, 0, 0], [0, 1, 0]])
 
 
 def test_rsum_is_the_sum_of_six_recalls_in_percent():
@@ -127,7 +131,7 @@ def test_rankings_of_both_directions_are_no_single_ranking():
     with pytest.raises(ValueError, match="Got dict instead"):
         rsum({})
     with pytest.raises(ValueError, match="must be a matrix"):
-        rank_scored(lambda rows: np.ones((1, 3)), np.arange(1), [0])
+        rank_scored(lambda rows: np.ones((1, 3)), np.arange(1), relevance=[0])
 
 
 def test_groups_are_kept_with_the_ranks():

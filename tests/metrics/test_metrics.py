@@ -16,7 +16,7 @@ def test_recall_with_one_right_answer_is_top_k_accuracy(seed):
     rng = np.random.default_rng(seed)
     scores, right = rng.normal(size=(20, 8)), rng.integers(0, 8, 20)
     for k in (1, 3, 7):
-        assert recall_at_k(scores, right, k=k) == pytest.approx(
+        assert recall_at_k(scores, positions=right, k=k) == pytest.approx(
             top_k_accuracy_score(right, scores, k=k, labels=np.arange(8))
         )
 
@@ -27,7 +27,7 @@ def test_mean_average_precision_is_that_of_scikit_learn_without_ties(seed):
     scores, relevant = rng.permutation(200).reshape(10, 20).astype(float), rng.random((10, 20)) < 0.3
     relevant[:, 0] = True
     expected = np.mean([average_precision_score(r, s) for r, s in zip(relevant, scores, strict=True)])
-    assert mean_average_precision(scores, relevant) == pytest.approx(expected)
+    assert mean_average_precision(scores, relevance=relevant) == pytest.approx(expected)
 
 
 @given(seeds, st.sampled_from([None, 1, 3, 20]))
@@ -35,13 +35,13 @@ def test_ndcg_is_that_of_scikit_learn_without_ties(seed, k):
     rng = np.random.default_rng(seed)
     scores, grades = rng.permutation(200).reshape(10, 20).astype(float), rng.integers(0, 4, (10, 20))
     grades[:, 3] = 1
-    assert ndcg(scores, grades, k=k) == pytest.approx(ndcg_score(grades, scores, k=k))
+    assert ndcg(scores, relevance=grades, k=k) == pytest.approx(ndcg_score(grades, scores, k=k))
 
 
 def test_five_captions_are_a_hit_with_one_of_them():
     # The recall of information retrieval would be 0.2 here at most.
     scores = np.arange(10.0)[None, ::-1]
-    assert recall_at_k(scores, [[1, 0, 0, 0, 0, 0, 1, 1, 1, 1]], k=1) == 1
+    assert recall_at_k(scores, relevance=[[1, 0, 0, 0, 0, 0, 1, 1, 1, 1]], k=1) == 1
 
 
 def test_constant_scores_are_worth_nothing():
@@ -66,5 +66,5 @@ def test_k_beyond_the_gallery_is_refused(metric, k):
 def test_ranks_know_their_relevance():
     ranks = rank_relevant(np.eye(3))
     assert recall_at_k(ranks, k=1) == 1
-    with pytest.raises(ValueError, match="Ranks hold their relevance"):
-        recall_at_k(ranks, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"Ranks hold what is right already\. Pass `positions`"):
+        recall_at_k(ranks, positions=[0, 1, 2])

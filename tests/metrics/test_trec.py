@@ -38,7 +38,7 @@ def test_trec_eval_reads_the_files_and_scores_the_same(tmp_path, ranking):
     found = trec.RelevanceEvaluator(judged, {"map", "recip_rank", "P_5,10", "success_1,5,10", "ndcg", "ndcg_cut_10"})
     rows = found.evaluate(ran)
     theirs = {name: np.array([rows[query][name] for query in queries]) for name in rows[queries[0]]}
-    ranks = rank_relevant(scores, grades)
+    ranks = rank_relevant(scores, relevance=grades)
     ours = {
         "map": mean_average_precision(ranks, average=False),
         "recip_rank": mean_reciprocal_rank(ranks, average=False),
@@ -91,7 +91,7 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path, change, message):
     [
         ({"relevance": [[0.5, 1.0]]}, "whole numbers. Got 0.5"),
         ({"relevance": [[0, 0]]}, "no relevant item"),
-        ({"relevance": [1, 0]}, "must be a matrix"),
+        ({"relevance": [1, 0]}, "must be a matrix of grades"),
         ({"item_ids": ["a", "a"]}, "unique"),
     ],
 )

@@ -182,7 +182,7 @@ def test_retriever_ranks_as_a_loop_over_the_model(folder, pictures):
     towers = [TwoTower(folder, tower, device="cpu", batch_size=4) for tower in ("image", "text")]
     retriever = Retriever(*towers, fusion="passthrough").fit(pairs)
     images, sentences = retriever.encode_image(pictures), retriever.encode_text(texts)
-    found = rank_embeddings(sentences, images, np.arange(len(texts))).ranks
+    found = rank_embeddings(sentences, images).ranks
     scores = unit(texts_by_hand(folder, texts)) @ unit(images_by_hand(folder, pictures)).T
     expected = [
         1 + sum(score >= row[own] for place, score in enumerate(row) if place != own) for own, row in enumerate(scores)

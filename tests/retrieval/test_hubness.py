@@ -294,8 +294,8 @@ def test_a_transductive_retriever_has_a_score(pairs):
     images, texts = unit(fitted.encode_image(test["image"])), unit(fitted.encode_text(test["text"].explode()))
     owner = np.repeat(np.arange(20), 2)
     t2i, i2t = (HubnessCorrection().fit_transform(scores) for scores in (texts @ images.T, images @ texts.T))
-    recalls = [recall_at_k(t2i, owner, k=k) for k in (1, 5, 10)]
-    recalls += [recall_at_k(i2t, np.arange(20)[:, None] == owner, k=k) for k in (1, 5, 10)]
+    recalls = [recall_at_k(t2i, k=k, positions=owner) for k in (1, 5, 10)]
+    recalls += [recall_at_k(i2t, k=k, query_labels=np.arange(20), gallery_labels=owner) for k in (1, 5, 10)]
     assert fitted.score(test) == pytest.approx(np.mean(recalls))
 
 
@@ -316,4 +316,4 @@ def test_equal_items_tie_in_every_block():
     score = fitted.scores_against(np.repeat(item, 77, axis=0), query="text")
     queries = rng.normal(size=(91, 300)).astype("f4")
     assert (np.ptp(score(queries), axis=1) == 0).all()
-    assert (rank_scored(score, queries, np.zeros(91, dtype=int)[:, None] == np.arange(77)).first == 77).all()
+    assert (rank_scored(score, queries, relevance=np.zeros(91, dtype=int)[:, None] == np.arange(77)).first == 77).all()

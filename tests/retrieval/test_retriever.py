@@ -52,8 +52,10 @@ def test_score_is_the_mean_of_the_recalls_of_the_full_score_matrix(pairs, retrie
     assert images.shape == (30, 10) and texts.shape == (90, 10)
     images, texts = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in (images, texts))
     owner = np.repeat(np.arange(30), 3)
-    recalls = [recall_at_k(texts @ images.T, owner, k=k) for k in (1, 5, 10)]
-    recalls += [recall_at_k(images @ texts.T, np.arange(30)[:, None] == owner, k=k) for k in (1, 5, 10)]
+    recalls = [recall_at_k(texts @ images.T, k=k, positions=owner) for k in (1, 5, 10)]
+    recalls += [
+        recall_at_k(images @ texts.T, k=k, query_labels=np.arange(30), gallery_labels=owner) for k in (1, 5, 10)
+    ]
     assert retriever.score(test) == pytest.approx(np.mean(recalls))
     # Far above chance, which is (1 + 5 + 10) / 30 / 3 for a sentence and about as much for a picture.
     assert retriever.score(test) > 0.3

@@ -15,7 +15,7 @@ from mmfeat.image import ColorHistogram, ColorMoments
 from mmfeat.metrics import match_groups, rank_relevant, recall_at_k
 from mmfeat.retrieval import HubnessCorrection, Retriever, ScoreFusion
 from mmfeat.retrieval._fusion_members import score_function
-from mmfeat.retrieval._fusion_weights import choose_weights, first_ranks
+from mmfeat.retrieval._fusion_weights import choose_weights
 from mmfeat.text import tfidf_lsa
 from mmfeat.utils._pairs import split_pairs
 
@@ -190,20 +190,13 @@ def test_a_retriever_that_tells_nothing_changes_no_order_and_alone_finds_nothing
 # Weights
 
 
-def test_first_ranks_are_those_of_the_metric_with_ties():
-    rng = np.random.default_rng(0)
-    groups = np.sort(np.r_[np.arange(12), rng.integers(0, 12, 30)])
-    relevance = match_groups(np.arange(12), groups)
-    scores = rng.integers(0, 6, (12, len(groups))).astype("f4")
-    assert_array_equal(first_ranks(scores, groups, np.arange(42)), rank_relevant(scores, relevance).first)
-    expected = rank_relevant(scores.T.copy(), relevance.T.tocsr()).first
-    assert_array_equal(first_ranks(scores.T, np.arange(42), groups), expected)
-
-
 def mean_recall(parts, weights, groups):
     fused = sum(weight * part for weight, part in zip(weights, parts, strict=True))
     relevance = match_groups(groups, np.arange(groups.max() + 1))
-    ranks = rank_relevant(fused, relevance), rank_relevant(fused.T.copy(), relevance.T.tocsr())
+    ranks = (
+        rank_relevant(fused, relevance=relevance),
+        rank_relevant(fused.T.copy(), relevance=relevance.T.tocsr()),
+    )
     return np.mean([recall_at_k(rank, k=k) for rank in ranks for k in (1, 5, 10)])
 
 

@@ -59,7 +59,7 @@ def test_numbers_do_not_match_strings_nor_missing_labels_each_other():
 @pytest.mark.parametrize("grade", [np.nan, np.inf])
 def test_grades_must_be_finite(grade):
     with pytest.raises(ValueError, match="Grades must be finite"):
-        ndcg([[0.1, 0.2]], [[1, grade]])
+        ndcg([[0.1, 0.2]], relevance=[[1, grade]])
 
 
 def test_passthrough_needs_encoders_of_one_width():

@@ -4,8 +4,8 @@ import numpy as np
 
 from mmfeat.fusion._learning._attention import Vectors, block_scores
 from mmfeat.fusion._learning._losses import SCORE_LOSSES
-from mmfeat.fusion._learning._ranking import mean_reciprocal_rank
 from mmfeat.fusion._learning._training import Training, autocast, loss_options
+from mmfeat.utils._ranks import mean_reciprocal_rank_both_ways
 
 # Held-out images that are ranked after each epoch: its cost grows with their square.
 _RANKED = 500
@@ -54,7 +54,7 @@ class AttentionTraining(Training):
         with torch.inference_mode():
             parts = [self._embed(1, rows[at : at + _BLOCK], 0) for at in range(0, len(rows), _BLOCK)]
             scores = torch.cat([self._scores_of(rows[first[at : at + 64]], parts) for at in range(0, len(first), 64)])
-            return mean_reciprocal_rank(scores, torch.from_numpy(owner).to(self.settings.device))
+            return mean_reciprocal_rank_both_ways(scores.cpu().numpy(), owner)
 
     def _scores_of(self, rows, sentences):
         import torch

@@ -4,6 +4,7 @@ import numpy as np
 
 from mmfeat.fusion._learning._canonical import canonical_maps, some_rows
 from mmfeat.fusion._learning._losses import CCA_RIDGE
+from mmfeat.utils._ranks import mean_reciprocal_rank_both_ways
 
 
 def validate(training, rows):
@@ -21,7 +22,7 @@ def validate(training, rows):
                 for embedded, (weight, bias) in zip((images, texts), maps, strict=True)
             )
         scores = unit(images) @ unit(texts).T
-        return mean_reciprocal_rank(scores, torch.from_numpy(owner).to(settings.device))
+        return mean_reciprocal_rank_both_ways(scores.cpu().numpy(), owner)
 
 
 def embed_all(training, side, rows, block=4096):
@@ -39,29 +40,6 @@ def canonical_maps_of(training, rows):
     """Affine maps that turn what the heads give into canonical variates, from some rows of both views; the correlations."""
     x, y = (embed_all(training, side, rows).cpu().numpy() for side in (0, 1))
     return canonical_maps(x, y, CCA_RIDGE)
-
-
-def mean_reciprocal_rank(scores, owner):
-    """Mean reciprocal rank over both directions; ties count against.
-
-    Parameters
-    ----------
-    scores : torch.Tensor of shape (n_images, n_texts)
-    owner : torch.Tensor of shape (n_texts,), dtype int64
-        Image of each text; every image has one.
-
-    Returns
-    -------
-    score : float
-    """
-    import torch
-
-    own = owner[None, :] == torch.arange(len(scores), device=owner.device)[:, None]
-    best_own = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
-    rank_of_image = 1 + ((scores >= best_own) & ~own).sum(dim=1)
-    right = scores[owner, torch.arange(len(owner), device=owner.device)]
-    rank_of_text = 1 + ((scores >= right) & ~own).sum(dim=0)
-    return float(((1 / rank_of_image).mean() + (1 / rank_of_text).mean()) / 2)
 
 
 def unit(rows):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmfeat.fusion._learning._losses import loss_parameters
 from mmfeat.fusion._learning._noise import Noise
-from mmfeat.fusion._learning._ranking import mean_reciprocal_rank, unit
+from mmfeat.fusion._learning._ranking import unit
 from mmfeat.fusion._learning._training import (
     State,
     epoch_rows,
@@ -17,6 +17,7 @@ from mmfeat.fusion._learning._training import (
 )
 from mmfeat.retrieval._end_to_end._pictures import Augmentation, read_batches
 from mmfeat.retrieval._end_to_end._random import exact, reseed, seeded
+from mmfeat.utils._ranks import mean_reciprocal_rank_both_ways
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class PairTraining:
                 self.heads[1](data.sentences.take(part, settings.max_length), 0, self.noise).float() for part in parts
             ]
         scores = unit(pictures) @ unit(torch.cat(texts)).T
-        return mean_reciprocal_rank(scores, torch.from_numpy(owner).to(settings.device))
+        return mean_reciprocal_rank_both_ways(scores.cpu().numpy(), owner)
 
     def _change(self, pixels, preset, row):
         # Generators of their own: the threads may come in any order.
